@@ -1,0 +1,105 @@
+#include "app/session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "app/toolbox.h"
+#include "base/text.h"
+#include "os/cgroup.h"
+#include "os/proc.h"
+#include "os/sandbox.h"
+
+namespace weir::app {
+namespace {
+
+Result<BudgetFacts> DecideBudget(const Settings& settings, const os::CgroupRoot& cgroups) {
+  BudgetFacts budget;
+  budget.own_use = kOwnUse;
+  if (settings.memory) {
+    budget.total = *settings.memory;
+    budget.given = true;
+  } else {
+    WEIR_ASSIGN(budget.free, os::AvailableMemory());
+    if (const auto in_cgroup = cgroups.FreeInOwnCgroup(); in_cgroup && *in_cgroup < budget.free) {
+      budget.free = *in_cgroup;
+      budget.limited_by_cgroup = true;
+    }
+    budget.total = budget.free * 0.5;
+  }
+  if (budget.total <= budget.own_use) {
+    return Fail(Error{.code = ErrorCode::kOverBudget,
+                      .detail = "the budget of " + ToString(budget.total) + " is not above the " +
+                                ToString(budget.own_use) + " that weir itself may use; give more with --memory"}
+                    .With("required_bytes", budget.own_use.count() + 1)
+                    .With("budget_bytes", budget.total.count()));
+  }
+  return budget;
+}
+
+std::string Joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const auto& word : words) {
+    text += (text.empty() ? "" : ", ") + word;
+  }
+  return text;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Session>> Session::Open(boost::asio::io_context& loop, const Settings& settings,
+                                               bool fresh_self_test,
+                                               const std::function<void(process::Launcher*)>& on_launcher) {
+  std::unique_ptr<Session> session(new Session());  // NOLINT(cppcoreguidelines-owning-memory): private constructor
+  WEIR_ASSIGN(auto state, store::StateFolder::Open());
+  session->state_ = std::make_unique<store::StateFolder>(std::move(state));
+
+  process::Walls walls;
+  walls.cgroups = os::CgroupRoot::Detect();
+  const auto swept = store::SweepAbandoned(*session->state_);
+  for (const auto& problem : swept.problems) {
+    session->warnings_.push_back("left by an earlier run: " + problem);
+  }
+  walls.cgroups.RemoveAllAbandoned();
+
+  walls.support = os::DetectSandbox();
+  if (walls.support.seccomp) {
+    WEIR_ASSIGN(walls.seccomp, os::BuildSeccomp());
+  }
+  if (const auto missing = walls.support.Missing(); !missing.empty()) {
+    if (settings.require_sandbox) {
+      return Fail(Error{.code = ErrorCode::kSandbox,
+                        .detail = "this machine lacks sandbox layers: " + Joined(missing) +
+                                  "; without --require-sandbox the others are used"}
+                      .With("missing", Joined(missing)));
+    }
+    session->warnings_.push_back("sandbox layers missing here: " + Joined(missing) +
+                                 "; children run without them (--require-sandbox refuses that)");
+  }
+
+  WEIR_ASSIGN(session->budget_, DecideBudget(settings, walls.cgroups));
+  session->ledger_ = std::make_unique<memory::Ledger>(session->budget_.total, session->budget_.own_use);
+
+  WEIR_ASSIGN(const auto paths, FindTools(settings.ffmpeg, settings.ffprobe));
+  walls.readable = ReadableFor(paths);
+  session->launcher_ = std::make_unique<process::Launcher>(loop, std::move(walls), session->spawner_);
+  on_launcher(session->launcher_.get());
+  auto tools = IdentifyTools(loop, *session->launcher_, *session->state_, paths, session->ledger_->largest_possible(),
+                             fresh_self_test);
+  if (!tools) {
+    on_launcher(nullptr);
+    return Fail(std::move(tools).error());
+  }
+  session->world_ = std::make_unique<jobs::World>(jobs::World{.loop = loop,
+                                                              .clock = session->clock_,
+                                                              .launcher = *session->launcher_,
+                                                              .ledger = *session->ledger_,
+                                                              .state = *session->state_,
+                                                              .tools = *std::move(tools),
+                                                              .machine = {.cpus = os::UsableCpus()},
+                                                              .limits = settings.limits});
+  return session;
+}
+
+Bytes Session::OwnPss() const { return os::OwnPss(); }
+
+}  // namespace weir::app

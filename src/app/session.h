@@ -1,0 +1,61 @@
+// Session: everything that one command-line life needs, built once in order and torn down in reverse.
+// Not the daemon's wiring, but made of the same parts.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/invocation.h"
+#include "base/clock.h"
+#include "base/result.h"
+#include "jobs/run.h"
+#include "memory/ledger.h"
+#include "process/child.h"
+#include "store/work_folder.h"
+
+namespace weir::app {
+
+// How the budget came about, to be shown.
+struct BudgetFacts {
+  Bytes total;
+  bool given = false;
+  Bytes free;                  // of machine and cgroup, when the budget was derived from it
+  bool limited_by_cgroup = false;
+  Bytes own_use;
+};
+
+// What this process reserves for itself: measured use is below 8 MiB (docs/BENCHMARKS.md).
+inline constexpr Bytes kOwnUse = Bytes::Mib(10);
+
+class Session {
+ public:
+  // Sweeps what earlier lives left, then finds walls, budget and tools. `loop` is run while tools are tried.
+  // Errors: kToolMissing, kToolUnusable, kSandbox (--require-sandbox), kOverBudget, kOutputUnwritable.
+  // `on_launcher` hears of the launcher as soon as children can exist, and of nullptr when Open fails after that.
+  static Result<std::unique_ptr<Session>> Open(boost::asio::io_context& loop, const Settings& settings,
+                                               bool fresh_self_test,
+                                               const std::function<void(process::Launcher*)>& on_launcher);
+
+  [[nodiscard]] jobs::World& world() const { return *world_; }
+  [[nodiscard]] process::Launcher& launcher() const { return *launcher_; }
+  [[nodiscard]] const BudgetFacts& budget() const { return budget_; }
+  // What a user should hear before anything starts: missing layers, leftovers removed.
+  [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
+  [[nodiscard]] Bytes OwnPss() const;
+
+ private:
+  Session() = default;
+  SystemClock clock_;
+  process::RealSpawner spawner_;
+  std::unique_ptr<store::StateFolder> state_;
+  BudgetFacts budget_;
+  std::unique_ptr<memory::Ledger> ledger_;
+  std::unique_ptr<process::Launcher> launcher_;
+  std::unique_ptr<jobs::World> world_;
+  std::vector<std::string> warnings_;
+};
+
+}  // namespace weir::app

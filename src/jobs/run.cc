@@ -1,0 +1,436 @@
+#include "jobs/run.h"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <utility>
+
+#include "base/id.h"
+#include "base/text.h"
+#include "jobs/alive.h"
+#include "jobs/verification.h"
+#include "jobs/workplace.h"
+#include "media/failure.h"
+#include "store/endpoints.h"
+
+namespace weir::jobs {
+namespace {
+
+// ffprobe's answer about a file with the most streams that the limits allow stays well below this.
+constexpr Bytes kLargestProbeAnswer = Bytes::Mib(1);
+// ffprobe with its libraries, and a small picture.
+constexpr Bytes kLeastForProbe = Bytes::Mib(64);
+// Retried once: a second kill at the limit means that the forecast is wrong for this file, not unlucky.
+constexpr std::size_t kMostAttempts = 2;
+
+}  // namespace
+
+class Run::Impl {
+ public:
+  Impl(World& world, Ask ask, RunHooks hooks, std::function<void(Outcome)> on_end)
+      : world_(world),
+        ask_(std::move(ask)),
+        hooks_(std::move(hooks)),
+        on_end_(std::move(on_end)),
+        id_(NewId()),
+        started_(world.clock.Now()) {}
+
+  void Start() {
+    boost::asio::post(world_.loop, alive_.Guard([this] {
+      if (auto opened = Open(); !opened) {
+        return End(std::move(opened));
+      }
+      Probe();
+    }));
+  }
+
+  void Cancel(Error why) {
+    if (ended_) {
+      return;
+    }
+    const bool again = cancelled_.has_value();
+    if (!again) {
+      cancelled_ = std::move(why);
+    }
+    if (verification_) {
+      verification_->Kill();
+    } else if (child_ && again) {
+      child_->Kill();
+    } else if (child_) {
+      child_->Stop();
+    }
+  }
+
+ private:
+  void Enter(Phase phase) {
+    if (hooks_.on_phase) {
+      hooks_.on_phase(phase, account_);
+    }
+  }
+
+  void Note(const std::string& line) {
+    if (hooks_.on_note) {
+      hooks_.on_note(line);
+    }
+  }
+
+  void End(Status status) {
+    if (ended_) {
+      return;
+    }
+    ended_ = true;
+    child_.reset();
+    verification_.reset();
+    lease_ = {};
+    work_.reset();
+    account_.total_time = world_.clock.Now() - started_;
+    if (!status && cancelled_) {
+      status = Fail(*cancelled_);
+    }
+    boost::asio::post(world_.loop, alive_.Guard([this, status = std::move(status)]() mutable {
+      // The callback may destroy this run, and with it the member.
+      auto on_end = std::move(on_end_);
+      on_end(Outcome{.status = std::move(status), .account = std::move(account_)});
+    }));
+  }
+  void End(Error error) { End(Fail(std::move(error))); }
+
+  // True, and the run ends, when somebody asked for it since the last step.
+  bool EndedByCancel() {
+    if (cancelled_ && !ended_) {
+      End(*cancelled_);
+    }
+    return ended_;
+  }
+
+  Status Open() {
+    WEIR_ASSIGN(source_, store::OpenSource(ask_.input_path));
+    if (!ask_.output_path.empty()) {
+      WEIR_ASSIGN(target_, store::OpenTarget(ask_.output_path, ask_.overwrite, *source_));
+    }
+    return {};
+  }
+
+  // Starts a small child that reads the input and prints; `then` gets its text.
+  void RunHelper(const char* purpose, const media::HelperCommand& command, std::function<void(std::string)> then) {
+    if (EndedByCancel()) {
+      return;
+    }
+    // What a file needs to be probed is known only afterwards: it gets what the largest allowed picture could
+    // need, or all that there is.
+    const Bytes wanted = std::max(kLeastForProbe, std::min(command.lease, world_.ledger.available()));
+    auto lease = world_.ledger.Acquire(wanted, purpose);
+    if (!lease) {
+      return End(std::move(lease).error());
+    }
+    lease_ = *std::move(lease);
+    probe_was_squeezed_ = wanted < command.lease;
+    auto order = workplace::OrderFor(world_, purpose, world_.tools.ffprobe, command.arguments, lease_.size());
+    order.inputs = {source_->file.fd.get()};
+    order.deadline = command.deadline;
+    auto text = std::make_shared<std::string>();
+    process::Hooks hooks;
+    hooks.on_stdout = [text](std::string_view chunk) {
+      if (text->size() + chunk.size() <= kLargestProbeAnswer.count()) {
+        text->append(chunk);
+      }
+    };
+    StartChild(order, std::move(hooks), [this, text, then = std::move(then)](const process::ChildReport& report) {
+      if (auto failure = HelperFailure(report)) {
+        return End(*std::move(failure));
+      }
+      then(std::move(*text));
+    });
+  }
+
+  std::optional<Error> HelperFailure(const process::ChildReport& report) const {
+    const std::string name = Quoted(ask_.input_path);
+    if (const auto* exited = std::get_if<process::Exited>(&report.ending)) {
+      if (exited->status == 0) {
+        return std::nullopt;
+      }
+      if (media::SaysOutOfMemory(report.stderr_text)) {
+        return ProbeOutOfMemory();
+      }
+      return media::ClassifyFailure(media::Stage::kProbe, exited->status, report.stderr_text, name);
+    }
+    if (std::holds_alternative<process::OomKilled>(report.ending)) {
+      return ProbeOutOfMemory();
+    }
+    return workplace::ErrorOf(report, "ffprobe", world_.limits);
+  }
+
+  Error ProbeOutOfMemory() const {
+    const std::string what = "probing " + Quoted(ask_.input_path) + " was stopped at its memory limit of " +
+                             ToString(lease_.size());
+    if (probe_was_squeezed_) {
+      return Error{.code = ErrorCode::kOverBudget,
+                   .detail = what + ", all that the budget leaves; give more with --memory"}
+          .With("available_bytes", lease_.size().count());
+    }
+    return Error{.code = ErrorCode::kInputTooLarge, .detail = what + ", more than any picture within the limits needs"};
+  }
+
+  // Starts the one child of this step; `then` is called from the loop when it has ended, with child_ gone.
+  void StartChild(const process::Order& order, process::Hooks hooks,
+                  std::function<void(const process::ChildReport&)> then) {
+    auto child = world_.launcher.Start(
+        order, std::move(hooks), alive_.Guard([this, then = std::move(then)](process::ChildReport report) {
+          // The child object must outlive its own callback.
+          auto keep = std::move(child_);
+          account_.cpu_time += report.user_time + report.system_time;
+          then(report);
+        }));
+    if (!child) {
+      return End(std::move(child).error());
+    }
+    child_ = *std::move(child);
+  }
+
+  void Probe() {
+    Enter(Phase::kProbing);
+    probe_started_ = world_.clock.Now();
+    RunHelper("probe", media::BuildProbe(world_.limits.input), [this](const std::string& json) {
+      lease_ = {};
+      auto facts = media::ParseProbe(json);
+      if (!facts) {
+        return End(Error{.code = facts.error().code,
+                         .detail = "the input " + Quoted(ask_.input_path) + " is not a media file that can be read"}
+                       .From(std::move(facts).error()));
+      }
+      account_.source = *std::move(facts);
+      if (account_.source.size == Bytes()) {
+        account_.source.size = source_->file.size;
+      }
+      if (!ask_.request) {
+        account_.probe_time = world_.clock.Now() - probe_started_;
+        return End(Status{});
+      }
+      const auto* trim = std::get_if<media::Trim>(&ask_.request->recipe);
+      if (trim == nullptr || !media::NeedsCutFacts(*ask_.request, account_.source)) {
+        return Plan({});
+      }
+      RunHelper("keyframes", media::BuildKeyframeProbe(trim->from, world_.limits.input),
+           [this, from = trim->from](const std::string& lines) {
+             lease_ = {};
+             Plan(media::ParseKeyframes(lines, from));
+           });
+    });
+  }
+
+  void Plan(const media::CutFacts& cut) {
+    account_.probe_time = world_.clock.Now() - probe_started_;
+    if (EndedByCancel()) {
+      return;
+    }
+    auto ladder = media::BuildLadder(*ask_.request, account_.source, world_.machine, world_.limits.input, cut);
+    if (!ladder) {
+      return End(std::move(ladder).error());
+    }
+    account_.ladder = *std::move(ladder);
+    auto chosen = media::ChoosePlan(account_.ladder, world_.ledger.available());
+    if (!chosen) {
+      Error refusal = std::move(chosen).error();
+      refusal = std::move(refusal).With("budget_bytes", world_.ledger.budget().count());
+      if (ask_.output_path.empty()) {
+        account_.refusal = std::move(refusal);
+        return End(Status{});
+      }
+      return End(std::move(refusal));
+    }
+    account_.chosen = *chosen;
+    Enter(Phase::kPlanned);
+    if (ask_.output_path.empty()) {
+      return End(Status{});
+    }
+    work_started_ = world_.clock.Now();
+    Work();
+  }
+
+  [[nodiscard]] const media::Plan& plan() const { return account_.ladder.plans[*account_.chosen]; }
+
+  void Work() {
+    if (EndedByCancel()) {
+      return;
+    }
+    auto lease = world_.ledger.Acquire(plan().forecast.lease, plan().name);
+    if (!lease) {
+      return End(std::move(lease).error());
+    }
+    lease_ = *std::move(lease);
+    auto folder = store::WorkFolder::Create(world_.state, target_->folder.get(), id_);
+    if (!folder) {
+      return End(std::move(folder).error());
+    }
+    work_.emplace(*std::move(folder));
+    Enter(Phase::kWorking);
+
+    auto order = workplace::OrderFor(world_, "work", world_.tools.ffmpeg, plan().arguments, lease_.size());
+    order.working_folder = work_->fd();
+    order.working_folder_writable = true;
+    order.inputs = {source_->file.fd.get()};
+    order.progress_pipe = true;
+    order.file_size_limit = plan().forecast.output_limit;
+    order.folder_size_limit = plan().forecast.output_limit;
+    order.deadline = world_.limits.deadline.count() > 0 ? world_.limits.deadline : plan().deadline;
+    order.stall_limit = world_.limits.stall;
+
+    progress_ = {};
+    passed_forecast_ = false;
+    process::Hooks hooks;
+    hooks.on_progress = [this](std::string_view bytes) { return Progressed(bytes); };
+    StartChild(order, std::move(hooks), [this](const process::ChildReport& report) { Worked(report); });
+  }
+
+  bool Progressed(std::string_view bytes) {
+    const bool advanced = progress_.Feed(bytes);
+    if (advanced && hooks_.on_progress && child_) {
+      hooks_.on_progress(progress_.current(), plan(), child_->sampled_peak());
+    }
+    const std::int64_t limit = plan().forecast.frames_limit;
+    if (limit > 0 && progress_.current().frame > limit && !passed_forecast_ && child_) {
+      passed_forecast_ = true;
+      child_->Stop();
+    }
+    return advanced;
+  }
+
+  void Worked(const process::ChildReport& report) {
+    account_.attempts.push_back({.plan = plan().name,
+                                 .forecast = plan().forecast,
+                                 .measured_peak = report.peak_tree,
+                                 .cgroup_peak = report.cgroup_peak,
+                                 .ending = process::NameOf(report.ending)});
+    work_stderr_ = report.stderr_text;
+    if (EndedByCancel()) {
+      return;
+    }
+    if (workplace::RanOutOfMemory(report)) {
+      return Leaner();
+    }
+    if (auto failure = WorkFailure(report)) {
+      return End(*std::move(failure));
+    }
+    account_.work_time = world_.clock.Now() - work_started_;
+    lease_ = {};
+    Verify();
+  }
+
+  std::optional<Error> WorkFailure(const process::ChildReport& report) const {
+    if (passed_forecast_) {
+      return Error{.code = ErrorCode::kRunaway,
+                   .detail = "ffmpeg was stopped at frame " + std::to_string(progress_.current().frame) +
+                             ": the plan forecast " + std::to_string(plan().forecast.frames) +
+                             " frames; the file's times are likely broken"}
+          .With("forecast_frames", static_cast<std::uint64_t>(plan().forecast.frames));
+    }
+    if (workplace::WroteTooMuch(report)) {
+      return Error{.code = ErrorCode::kRunaway,
+                   .detail = "ffmpeg was stopped because it wrote more than " +
+                             ToString(plan().forecast.output_limit) + ", the most that this plan can make"}
+          .With("limit_bytes", plan().forecast.output_limit.count());
+    }
+    if (const auto* exited = std::get_if<process::Exited>(&report.ending)) {
+      if (exited->status == 0) {
+        return std::nullopt;
+      }
+      return media::ClassifyFailure(media::Stage::kWork, exited->status, report.stderr_text, Quoted(ask_.input_path));
+    }
+    return workplace::ErrorOf(report, "ffmpeg", world_.limits);
+  }
+
+  // Killed at its lease: once more with the next plan that needs less.
+  void Leaner() {
+    const media::Plan& failed = plan();
+    const std::size_t next = *account_.chosen + 1;
+    if (account_.attempts.size() >= kMostAttempts || next >= account_.ladder.plans.size()) {
+      return End(Error{.code = ErrorCode::kOutOfMemory,
+                       .detail = "ffmpeg was stopped at its memory limit of " + ToString(failed.forecast.lease) +
+                                 " with the plan \"" + failed.name + "\"" +
+                                 (account_.attempts.size() > 1 ? ", a second time" : ", and no leaner plan exists") +
+                                 "; give it more with --memory, or ask for a smaller picture"}
+                     .With("lease_bytes", failed.forecast.lease.count())
+                     .With("budget_bytes", world_.ledger.budget().count()));
+    }
+    work_.reset();
+    lease_ = {};
+    Note("stopped at its memory limit of " + ToString(failed.forecast.lease) + " with the plan \"" + failed.name +
+         "\"; once more with \"" + account_.ladder.plans[next].name + "\"");
+    account_.chosen = next;
+    Work();
+  }
+
+  void Verify() {
+    verify_started_ = world_.clock.Now();
+    Enter(Phase::kVerifying);
+    auto produced = store::OpenProduced(*work_, plan().output_file);
+    if (!produced) {
+      return End(std::move(produced).error());
+    }
+    account_.output_size = produced->size;
+    verification_ = std::make_unique<Verification>(
+        world_, *work_, *std::move(produced), plan().expectation, account_.source, ask_.verify,
+        [this](Result<Verified> verified) { Checked(std::move(verified)); });
+    verification_->Start();
+  }
+
+  void Checked(Result<Verified> verified) {
+    auto keep = std::move(verification_);
+    account_.verify_time = world_.clock.Now() - verify_started_;
+    if (verified) {
+      account_.cpu_time += verified->cpu_time;
+    }
+    if (EndedByCancel()) {
+      return;
+    }
+    if (!verified) {
+      return End(std::move(verified).error());
+    }
+    account_.checks = std::move(verified->report);
+    account_.output = std::move(verified->facts);
+    if (!account_.checks.ok()) {
+      // ffmpeg sometimes ends with status 0 although its last writes were refused.
+      if (media::ClassifyFailure(media::Stage::kWork, 1, work_stderr_, "").code == ErrorCode::kDiskFull) {
+        return End(media::ClassifyFailure(media::Stage::kWork, 1, work_stderr_, Quoted(ask_.input_path)));
+      }
+      return End(Error{.code = ErrorCode::kVerification,
+                       .detail = "the output is not what was asked for, and was not kept: " +
+                                 account_.checks.FirstDifference()});
+    }
+    Enter(Phase::kPublishing);
+    End(store::Publish(*work_, plan().output_file, target_->folder.get(), target_->name, target_->replace));
+  }
+
+  World& world_;
+  Ask ask_;
+  RunHooks hooks_;
+  std::function<void(Outcome)> on_end_;
+  std::string id_;
+  SteadyTime started_;
+  SteadyTime probe_started_{};
+  SteadyTime work_started_{};
+  SteadyTime verify_started_{};
+  Account account_;
+  std::optional<Error> cancelled_;
+  bool ended_ = false;
+  bool passed_forecast_ = false;
+  bool probe_was_squeezed_ = false;
+  std::string work_stderr_;
+  media::ProgressParser progress_;
+
+  // Destroyed from the bottom up: first the children, then the folder they work in, then what they read.
+  std::optional<store::Source> source_;
+  std::optional<store::Target> target_;
+  memory::Lease lease_;
+  std::optional<store::WorkFolder> work_;
+  std::unique_ptr<Verification> verification_;
+  std::unique_ptr<process::Child> child_;
+  Alive alive_;
+};
+
+Run::Run(World& world, Ask ask, RunHooks hooks, std::function<void(Outcome)> on_end)
+    : impl_(std::make_unique<Impl>(world, std::move(ask), std::move(hooks), std::move(on_end))) {}
+Run::~Run() = default;
+void Run::Start() { impl_->Start(); }
+void Run::Cancel(Error why) { impl_->Cancel(std::move(why)); }
+
+}  // namespace weir::jobs

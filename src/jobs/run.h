@@ -1,0 +1,120 @@
+// One request carried out from probe to published file: plan, lease, supervised child, checks, rename.
+// Decides; touches no descriptor's bytes. The daemon's jobs are queues of these.
+//
+// Threads: the loop's thread only. Destroying a Run kills its child, removes its working folder and returns
+// its lease; its callbacks are not called any more.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/result.h"
+#include "media/plan.h"
+#include "media/progress.h"
+#include "media/recipe.h"
+#include "memory/ledger.h"
+#include "process/child.h"
+#include "store/work_folder.h"
+
+namespace weir::jobs {
+
+// The programs that do the media work, identified once (see toolbox.h).
+struct Tools {
+  std::string ffmpeg;  // absolute paths
+  std::string ffprobe;
+  std::string version;  // "5.1.9-0+deb12u1"
+};
+
+struct Limits {
+  media::InputLimits input;
+  std::chrono::milliseconds stall{120'000};
+  std::chrono::milliseconds deadline{0};  // of the working child; zero: the plan's own
+  std::chrono::milliseconds stop_grace{2000};
+};
+
+// What every run needs of the world; built once, outlives all runs.
+struct World {
+  boost::asio::io_context& loop;
+  const Clock& clock;
+  process::Launcher& launcher;
+  memory::Ledger& ledger;
+  const store::StateFolder& state;
+  Tools tools;
+  media::Machine machine;
+  Limits limits;
+};
+
+struct Ask {
+  std::optional<media::Request> request;  // nullopt: probe only
+  std::string input_path;
+  std::string output_path;  // empty: forecast only
+  bool overwrite = false;
+  media::VerifyDepth verify = media::VerifyDepth::kSample;
+};
+
+enum class Phase : std::uint8_t { kProbing, kPlanned, kWorking, kVerifying, kPublishing };
+
+struct Attempt {
+  std::string plan;
+  media::Forecast forecast;
+  Bytes measured_peak;               // resident, of the child's tree
+  std::optional<Bytes> cgroup_peak;  // page cache included
+  std::string ending;                // process::NameOf
+};
+
+// What is known so far; whole when the run succeeded, as far as it came when it failed.
+struct Account {
+  media::MediaFacts source;
+  media::Ladder ladder;
+  std::optional<std::size_t> chosen;  // index into ladder.plans
+  std::optional<Error> refusal;       // forecast only: why no plan fits
+  std::vector<Attempt> attempts;      // the last one made the output
+  media::CheckReport checks;
+  media::MediaFacts output;
+  Bytes output_size;
+  Duration probe_time{};
+  Duration work_time{};
+  Duration verify_time{};
+  Duration total_time{};
+  std::chrono::microseconds cpu_time{};  // of all children
+};
+
+struct Outcome {
+  Status status;
+  Account account;
+};
+
+struct RunHooks {
+  std::function<void(Phase, const Account&)> on_phase;
+  // As often as ffmpeg reports (twice a second). The bytes are the child's memory, highest so far.
+  std::function<void(const media::Progress&, const media::Plan&, Bytes)> on_progress;
+  // Something worth a line: a retry with a leaner plan, and why.
+  std::function<void(const std::string&)> on_note;
+};
+
+class Run {
+ public:
+  // `on_end` is called once, from the loop, never from inside Start or Cancel.
+  Run(World& world, Ask ask, RunHooks hooks, std::function<void(Outcome)> on_end);
+  ~Run();
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
+
+  void Start();
+  // The children are stopped (a second time: killed), everything is removed, then on_end hears `why`.
+  void Cancel(Error why);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace weir::jobs

@@ -1,0 +1,208 @@
+#include "jobs/verification.h"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <deque>
+#include <list>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/text.h"
+#include "jobs/alive.h"
+#include "jobs/workplace.h"
+#include "media/progress.h"
+
+namespace weir::jobs {
+namespace {
+
+constexpr Bytes kLargestProbeAnswer = Bytes::Mib(1);
+// A faststart file has the moov atom's header within its first few hundred bytes; this leaves room for other atoms.
+constexpr Bytes kFront = Bytes::Kib(64);
+
+}  // namespace
+
+class Verification::Impl {
+ public:
+  Impl(World& world, const store::WorkFolder& work, store::Produced produced, const media::Expectation& expectation,
+       const media::MediaFacts& source, media::VerifyDepth depth, std::function<void(Result<Verified>)> on_end)
+      : world_(world),
+        work_(work),
+        produced_(std::move(produced)),
+        expectation_(expectation),
+        on_end_(std::move(on_end)) {
+    const MediaTime length = expectation.duration.value_or(source.length());
+    for (auto& command : media::BuildVerification(expectation, source, depth, length)) {
+      waiting_.push_back(std::move(command));
+    }
+  }
+
+  void Start() { StartMore(); }
+
+  void Kill() {
+    for (auto& look : running_) {
+      look.child->Kill();
+    }
+  }
+
+ private:
+  // One child that looks at the file, and what it has said so far.
+  struct Look {
+    media::VerifyCommand command;
+    memory::Lease lease;
+    std::string text;
+    media::ProgressParser progress;
+    std::unique_ptr<process::Child> child;
+  };
+
+  void StartMore() {
+    while (!failure_ && !waiting_.empty() && running_.size() < std::max(1U, world_.machine.cpus)) {
+      auto lease = world_.ledger.Acquire(waiting_.front().lease, "verification");
+      if (!lease) {
+        if (running_.empty()) {
+          failure_ = std::move(lease).error();
+        }
+        break;
+      }
+      running_.emplace_back();
+      Look& look = running_.back();
+      look.command = std::move(waiting_.front());
+      waiting_.pop_front();
+      look.lease = *std::move(lease);
+      if (auto started = StartLook(look); !started) {
+        failure_ = std::move(started).error();
+        running_.pop_back();
+      }
+    }
+    if (failure_) {
+      Kill();
+    }
+    if (running_.empty() && (failure_ || waiting_.empty())) {
+      Finish();
+    }
+  }
+
+  Status StartLook(Look& look) {
+    const std::string& program = look.command.is_ffprobe ? world_.tools.ffprobe : world_.tools.ffmpeg;
+    auto order = workplace::OrderFor(world_, "verify " + look.command.where, program, look.command.arguments,
+                                     look.lease.size());
+    order.inputs = {produced_.fd.get()};
+    order.working_folder = work_.fd();
+    order.deadline = look.command.deadline;
+    order.progress_pipe = !look.command.is_ffprobe;
+    process::Hooks hooks;
+    if (look.command.where == "packets") {
+      hooks.on_stdout = [this](std::string_view chunk) { scan_.Feed(chunk); };
+    } else if (look.command.is_ffprobe) {
+      hooks.on_stdout = [&look](std::string_view chunk) {
+        if (look.text.size() + chunk.size() <= kLargestProbeAnswer.count()) {
+          look.text.append(chunk);
+        }
+      };
+    } else {
+      hooks.on_progress = [&look](std::string_view chunk) { return look.progress.Feed(chunk); };
+    }
+    WEIR_ASSIGN(look.child,
+                world_.launcher.Start(order, std::move(hooks), alive_.Guard([this, &look](const process::ChildReport& report) {
+                  Ended(look, report);
+                })));
+    return {};
+  }
+
+  void Ended(Look& look, const process::ChildReport& report) {
+    verified_.cpu_time += report.user_time + report.system_time;
+    if (!failure_) {
+      Read(look, report);
+    }
+    // The child object must outlive its own callback.
+    auto done = std::find_if(running_.begin(), running_.end(), [&look](const Look& other) { return &other == &look; });
+    std::list<Look> keep;
+    keep.splice(keep.begin(), running_, done);
+    StartMore();
+  }
+
+  void Read(Look& look, const process::ChildReport& report) {
+    const auto* exited = std::get_if<process::Exited>(&report.ending);
+    if (workplace::RanOutOfMemory(report)) {
+      failure_ = Error{.code = ErrorCode::kOutOfMemory,
+                       .detail = "checking the output (" + look.command.where + ") was stopped at its memory limit of " +
+                                 ToString(look.command.lease) + "; give more with --memory"};
+      return;
+    }
+    if (exited == nullptr) {
+      failure_ = workplace::ErrorOf(report, look.command.is_ffprobe ? "ffprobe" : "ffmpeg", world_.limits);
+      failure_->detail = "checking the output (" + look.command.where + "): " + failure_->detail;
+      return;
+    }
+    if (look.command.where == "packets") {
+      scan_.Finish();
+      scan_clean_ = exited->status == 0;
+    } else if (look.command.is_ffprobe) {
+      auto facts = exited->status == 0 ? media::ParseProbe(look.text)
+                                       : Fail(ErrorCode::kVerification, Printable(Trim(report.stderr_text)));
+      if (!facts) {
+        failure_ = Error{.code = ErrorCode::kVerification,
+                         .detail = "the output is not a media file that can be read, and was not kept"}
+                       .From(std::move(facts).error());
+        return;
+      }
+      verified_.facts = *std::move(facts);
+    } else {
+      media::DecodedWindow window;
+      window.where = look.command.where;
+      window.frames = look.progress.current().frame;
+      window.errors = Printable(Trim(report.stderr_text));
+      window.clean = exited->status == 0 && window.errors.empty();
+      windows_.push_back(std::move(window));
+    }
+  }
+
+  void Finish() {
+    boost::asio::post(world_.loop, alive_.Guard([this] {
+      // The callback destroys this verification, and with it the member.
+      const auto on_end = std::move(on_end_);
+      if (failure_) {
+        return on_end(Fail(*std::move(failure_)));
+      }
+      bool moov_first = false;
+      if (expectation_.faststart) {
+        auto front = store::FrontOf(produced_, kFront);
+        if (!front) {
+          return on_end(Fail(std::move(front).error()));
+        }
+        moov_first = media::MoovFirst(*front);
+      }
+      verified_.report = media::CheckOutput(expectation_, verified_.facts, scan_, windows_, moov_first);
+      if (!scan_clean_) {
+        verified_.report.lines.push_back(
+            {.what = "reading all packets", .expected = "no error", .found = "an error of the demuxer", .ok = false});
+      }
+      on_end(std::move(verified_));
+    }));
+  }
+
+  World& world_;
+  const store::WorkFolder& work_;
+  store::Produced produced_;
+  media::Expectation expectation_;
+  std::function<void(Result<Verified>)> on_end_;
+  std::deque<media::VerifyCommand> waiting_;
+  std::list<Look> running_;
+  media::PacketScan scan_;
+  bool scan_clean_ = true;
+  std::vector<media::DecodedWindow> windows_;
+  Verified verified_;
+  std::optional<Error> failure_;
+  Alive alive_;
+};
+
+Verification::Verification(World& world, const store::WorkFolder& work, store::Produced produced,
+                           const media::Expectation& expectation, const media::MediaFacts& source,
+                           media::VerifyDepth depth, std::function<void(Result<Verified>)> on_end)
+    : impl_(std::make_unique<Impl>(world, work, std::move(produced), expectation, source, depth, std::move(on_end))) {}
+Verification::~Verification() = default;
+void Verification::Start() { impl_->Start(); }
+void Verification::Kill() { impl_->Kill(); }
+
+}  // namespace weir::jobs

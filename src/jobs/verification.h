@@ -1,0 +1,41 @@
+// Looks at one produced file before it may be called a result: probe, packet scan, decode windows, each a
+// supervised child under a lease, as many at once as memory and processors allow. Changes nothing.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+
+#include "base/result.h"
+#include "jobs/run.h"
+#include "media/expectation.h"
+#include "store/endpoints.h"
+#include "store/work_folder.h"
+
+namespace weir::jobs {
+
+struct Verified {
+  media::CheckReport report;
+  media::MediaFacts facts;
+  std::chrono::microseconds cpu_time{};
+};
+
+// Loop thread only. Destroying it kills its children; `on_end` is called once, from the loop.
+class Verification {
+ public:
+  Verification(World& world, const store::WorkFolder& work, store::Produced produced,
+               const media::Expectation& expectation, const media::MediaFacts& source, media::VerifyDepth depth,
+               std::function<void(Result<Verified>)> on_end);
+  ~Verification();
+  Verification(const Verification&) = delete;
+  Verification& operator=(const Verification&) = delete;
+
+  void Start();
+  void Kill();
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace weir::jobs

@@ -1,0 +1,127 @@
+// What an output must be, and the checks that hold it against what was found. Pure: the children that look at
+// the file (probe, packet scan, decode windows) are built here and run elsewhere.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/result.h"
+#include "media/facts.h"
+
+namespace weir::media {
+
+struct ExpectedVideo {
+  std::string codec;
+  Size size;                     // square pixels, no rotation left
+  bool check_size = true;        // false for stream copies, which keep what they have
+  Rational rate;                 // average; unknown: not checked
+  double rate_tolerance = 0.01;  // relative
+  bool square_pixels = true;
+  bool no_rotation = true;
+  std::string pixel_format;  // empty: not checked
+  std::optional<MediaTime>
+      duration;  // of this stream when it is known to differ from the whole; else only its upper end is held
+};
+
+struct ExpectedAudio {
+  std::string codec;
+  int sample_rate = 0;  // 0: not checked
+  int channels = 0;
+  std::optional<MediaTime> duration;  // as for video
+};
+
+struct Expectation {
+  std::string container;  // one of the words of ffprobe's format_name ("mp4", "webm", "png_pipe")
+  std::optional<ExpectedVideo> video;
+  std::vector<ExpectedAudio> audio;  // exactly these, in order
+  std::size_t subtitles = 0;
+  std::optional<MediaTime> duration;
+  MediaTime duration_tolerance{};  // one frame, or the keyframe distance for copies
+  std::int64_t min_frames = 0;     // video packets
+  std::int64_t max_frames = 0;     // 0: not checked
+  bool faststart = false;          // moov before mdat
+  bool still_image = false;        // one picture: probed and decoded whole
+  bool no_identifying_tags = true;
+};
+
+// Times and sizes of every packet, gathered line by line in fixed memory from BuildPacketScan's output.
+class PacketScan {
+ public:
+  PacketScan();
+  ~PacketScan();
+  PacketScan(const PacketScan&) = delete;
+  PacketScan& operator=(const PacketScan&) = delete;
+  void Feed(std::string_view chunk);
+  void Finish();
+
+  struct Stream {
+    int index = 0;
+    std::int64_t packets = 0;
+    std::int64_t empty_packets = 0;      // size 0
+    std::int64_t times_backwards = 0;    // dts before that of the packet ahead
+    std::int64_t times_repeated = 0;     // dts the same; Matroska rounds to milliseconds and may do so
+    std::int64_t times_missing = 0;      // neither pts nor dts
+    std::int64_t corrupt = 0;            // flagged by the demuxer (never by ffprobe 5)
+    std::int64_t discarded = 0;          // before the start of an edit list: read for decoding, never shown
+    std::optional<MediaTime> first_pts;  // smallest, of what is shown
+    std::optional<MediaTime> end_pts;    // largest pts plus duration
+    MediaTime largest_gap{};             // between consecutive dts
+    std::uint64_t bytes = 0;
+  };
+  [[nodiscard]] const std::vector<Stream>& streams() const;
+  [[nodiscard]] std::int64_t unreadable_lines() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// One window of the output that was decoded.
+struct DecodedWindow {
+  std::string where;  // "head", "middle", "tail", "all"
+  std::int64_t frames = 0;
+  std::string errors;  // DecodeErrors of the decoder's stderr; empty when clean
+  bool clean = false;  // exit status 0 and no errors; CheckOutput holds `frames` against what was expected
+};
+
+struct CheckLine {
+  std::string what;      // "duration"
+  std::string expected;  // "10.000 s within 0.034 s"
+  std::string found;     // "10.000 s"
+  bool ok = false;
+};
+struct CheckReport {
+  std::vector<CheckLine> lines;
+  [[nodiscard]] bool ok() const;
+  [[nodiscard]] std::string FirstDifference() const;  // "duration: expected 10.000 s within 0.034 s, found 8.2 s"
+  [[nodiscard]] std::string Summary()
+      const;  // "container, 2 streams, size, ... all 770 packets read, decoded head, middle and tail"
+};
+
+CheckReport CheckOutput(const Expectation& expected, const MediaFacts& found, const PacketScan& scan,
+                        const std::vector<DecodedWindow>& windows, bool moov_first);
+
+// True when the atoms at the front of an mp4 have moov before mdat. `front` needs only the first 64 KiB of a
+// faststart file: ftyp and the moov header are there. False when it is not an mp4.
+bool MoovFirst(std::string_view front);
+
+enum class VerifyDepth : std::uint8_t { kSample, kFull };
+struct VerifyCommand {
+  std::string where;                   // "probe", "packets", or a window's name
+  bool is_ffprobe = false;             // else ffmpeg
+  std::vector<std::string> arguments;  // after argv[0]; the file is descriptor 3, progress of decodes is descriptor 4
+  Bytes lease;
+  std::chrono::milliseconds deadline{};
+};
+// Probe, packet scan and decode windows for a file that must be `expected`, of that length.
+std::vector<VerifyCommand> BuildVerification(const Expectation& expected, const MediaFacts& source, VerifyDepth depth,
+                                             MediaTime output_length);
+
+}  // namespace weir::media

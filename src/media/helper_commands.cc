@@ -1,0 +1,49 @@
+// ffprobe children: the probe of the input and the search for key pictures around a cut.
+#include <algorithm>
+#include <cmath>
+
+#include "base/text.h"
+#include "media/commands.h"
+#include "media/plan_parts.h"
+
+namespace weir::media {
+
+HelperCommand BuildProbe(const InputLimits& limits) {
+  HelperCommand command;
+  command.arguments = ProbeArguments(limits);
+  // A few packets are decoded, because only then does ffprobe know the number of reference pictures.
+  Append(command.arguments, {"-read_intervals", "%+#8", "-show_entries", "frame=pts"});
+  Settle(NeedOfProbe(limits), command);
+  command.deadline = std::chrono::seconds(60);
+  return command;
+}
+
+HelperCommand BuildKeyframeProbe(MediaTime at, const InputLimits& limits, MediaTime file_start) {
+  // From the key picture before `at` to one second past it; packets only, nothing more is decoded.
+  const MediaTime target = std::max(MediaTime(0), at + file_start);
+  HelperCommand command;
+  command.arguments = FfprobeOf(limits, {"-select_streams", "V:0", "-read_intervals", SecondsText(target) + "%+1",
+                                         "-show_entries", "packet=pts_time,flags", "-of", "csv=p=0"});
+  Settle(NeedOfProbe(limits), command);
+  command.deadline = std::chrono::seconds(60);
+  return command;
+}
+
+CutFacts ParseKeyframes(std::string_view output, MediaTime at, MediaTime file_start) {
+  CutFacts facts;
+  for (const std::string_view line : SplitLines(output)) {
+    const std::size_t comma = line.find(',');
+    if (comma == std::string_view::npos || line.find('K', comma) == std::string_view::npos) continue;
+    const auto seconds = ParseDecimal(weir::Trim(line.substr(0, comma)));
+    if (!seconds || *seconds < -1e6 || *seconds > 1e7) continue;
+    const MediaTime time(static_cast<std::int64_t>(std::llround(*seconds * 1e6)) - file_start.count());
+    if (time <= at) {
+      facts.keyframe_at_or_before = std::max(facts.keyframe_at_or_before.value_or(time), time);
+    } else {
+      facts.keyframe_after = std::min(facts.keyframe_after.value_or(time), time);
+    }
+  }
+  return facts;
+}
+
+}  // namespace weir::media

@@ -1,0 +1,311 @@
+// The rungs: ways to encode the same request with less and less memory.
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <utility>
+#include <variant>
+
+#include "media/plan_parts.h"
+
+namespace weir::media {
+namespace {
+
+constexpr const char* kLeanParameters = "rc-lookahead=0:sync-lookahead=0:bframes=0:ref=1:mbtree=0";
+
+struct Rung {
+  std::string name;
+  unsigned decoder_threads = 1;
+  std::vector<std::string> encoder;               // "-c:v" and all that belongs to it
+  std::function<Need(std::int64_t frames)> need;  // of the encoder
+  double time_ratio = 1;
+  std::string costs;
+};
+
+std::string Threads(int count, const char* kind) {
+  return count == 1 ? "1 thread" : std::to_string(count) + " " + kind + " threads";
+}
+
+// Ratios and costs: docs/BENCHMARKS.md, "The ladder of plans".
+std::vector<Rung> X264Rungs(const VideoJob& job, unsigned cpus) {
+  std::vector<Rung> rungs;
+  const X264Shape full = ShapeOfPreset(job.preset);
+  const auto add = [&](std::string name, unsigned decoders, const X264Shape& shape, std::string parameters,
+                       double ratio, std::string costs) {
+    Rung rung{.name = std::move(name), .decoder_threads = decoders, .time_ratio = ratio, .costs = std::move(costs)};
+    rung.encoder = {"-c:v",     "libx264",
+                    "-preset",  shape.preset,
+                    "-crf",     std::to_string(job.crf),
+                    "-threads", std::to_string(shape.threads)};
+    if (!parameters.empty()) rung.encoder.insert(rung.encoder.end(), {"-x264-params", std::move(parameters)});
+    rung.need = [size = job.output, shape](std::int64_t frames) { return NeedOfX264(size, shape, frames); };
+    rungs.push_back(std::move(rung));
+  };
+  const auto with_threads = [](X264Shape shape, int threads, bool sliced) {
+    shape.threads = threads;
+    shape.sliced = sliced && threads > 1;
+    return shape;
+  };
+  const auto join = [](const char* first, const std::string& second) {
+    return *first == '\0' ? second : std::string(first) + ":" + second;
+  };
+
+  const int many = static_cast<int>(cpus);
+  const unsigned decoders = std::min(cpus, 4U);
+  const char* slices = cpus > 1 ? "sliced-threads=1" : "";
+  double slice_ratio = 1;
+  if (cpus > 1) {
+    std::vector<int> counts{many * 3 / 2, many, many / 2, 2};
+    std::erase_if(counts, [](int count) { return count < 2; });
+    counts.erase(std::unique(counts.begin(), counts.end()), counts.end());
+    for (const int count : counts) {
+      const double ratio = count >= many ? 1.0 + 0.08 * (count == many) : 0.6 + 0.6 * many / count;
+      add(Threads(count, "frame"), decoders, with_threads(full, count, false), "", ratio, "none");
+    }
+    slice_ratio = 1.25;
+  }
+  add(Threads(many, "slice"), decoders, with_threads(full, many, true), slices, slice_ratio,
+      cpus > 1 ? "about 2 % larger at the same quality" : "none");
+  for (const int lookahead : {20, 10, 4}) {
+    if (!full.mbtree || lookahead >= full.lookahead) continue;
+    X264Shape shape = with_threads(full, many, true);
+    shape.lookahead = lookahead;
+    std::string parameters = join(slices, "rc-lookahead=" + std::to_string(lookahead));
+    if (shape.adapt_trellis) {
+      shape.adapt_trellis = false, shape.bframes = 3;
+      parameters += ":b-adapt=1:bframes=3";
+    }
+    add(Threads(many, "slice") + ", lookahead " + std::to_string(lookahead), decoders, shape, parameters, slice_ratio,
+        "larger at the same quality");
+    if (lookahead == 4 && cpus > 1) {
+      X264Shape single = with_threads(shape, 1, false);
+      add("1 thread, lookahead 4", 1, single, parameters.substr(std::string("sliced-threads=1:").size()), 1.9,
+          "larger at the same quality");
+    }
+  }
+  if (cpus > 1) {
+    add("lean, " + Threads(many, "slice"), decoders, with_threads(Lean(full), many, true),
+        join(slices, kLeanParameters), 1.1, "larger at the same quality");
+  }
+  add("lean, 1 thread", 1, with_threads(Lean(full), 1, false), kLeanParameters, 1.5, "larger at the same quality");
+  if (job.preset != "ultrafast") {
+    add("lean ultrafast, 1 thread", 1, with_threads(Lean(ShapeOfPreset("ultrafast")), 1, false), kLeanParameters, 0.8,
+        "larger at the same quality");
+  }
+  return rungs;
+}
+
+std::vector<Rung> Vp9Rungs(const VideoJob& job, unsigned cpus) {
+  std::vector<Rung> rungs;
+  const auto add = [&](std::string name, unsigned decoders, const Vp9Shape& shape, int cpu_used, double ratio,
+                       std::string costs) {
+    Rung rung{.name = std::move(name), .decoder_threads = decoders, .time_ratio = ratio, .costs = std::move(costs)};
+    rung.encoder = {"-c:v",           "libvpx-vp9",
+                    "-b:v",           "0",
+                    "-crf",           std::to_string(job.crf),
+                    "-deadline",      shape.realtime ? "realtime" : "good",
+                    "-cpu-used",      std::to_string(cpu_used),
+                    "-row-mt",        shape.row_mt ? "1" : "0",
+                    "-threads",       std::to_string(shape.threads),
+                    "-lag-in-frames", std::to_string(shape.lag),
+                    "-auto-alt-ref",  shape.alt_ref ? "1" : "0"};
+    rung.need = [size = job.output, shape](std::int64_t frames) { return NeedOfVp9(size, shape, frames); };
+    rungs.push_back(std::move(rung));
+  };
+  const int many = static_cast<int>(std::min(cpus, 8U));
+  const unsigned decoders = std::min(cpus, 4U);
+  add(Threads(many, "row"), decoders,
+      {.threads = many, .row_mt = cpus > 1, .lag = 25, .alt_ref = true, .realtime = false}, 5, 1.0, "none");
+  add(Threads(many, "row") + ", lag 0", decoders,
+      {.threads = many, .row_mt = cpus > 1, .lag = 0, .alt_ref = false, .realtime = false}, 5, 0.9,
+      "larger at the same quality");
+  add("realtime, 1 thread", 1, {.threads = 1, .row_mt = false, .lag = 0, .alt_ref = false, .realtime = true}, 8, 0.7,
+      "larger at the same quality");
+  return rungs;
+}
+
+std::vector<Rung> RungsOf(const VideoJob& job, unsigned cpus) {
+  return job.codec == "vp9" ? Vp9Rungs(job, cpus) : X264Rungs(job, cpus);
+}
+
+}  // namespace
+
+Ladder EncodeLadder(const Source& source, const Request& request, const VideoJob& job, const Span& span,
+                    const AudioChoice& audio, const SubtitleChoice& subtitles, std::vector<std::string> notes) {
+  const VideoStream& video = *job.input;
+  const Muxer muxer = MuxerOf(request.output);
+  const double rate = FramesPerSecond(video);
+  const MediaTime frame = FrameTime(video);
+
+  // How much of the span has pictures: the sound may outlast them.
+  double shown = Seconds(span.length);
+  if (video.duration) {
+    const double end = Seconds(*video.duration + (video.start && source.facts.start
+                                                      ? std::max(MediaTime(0), *video.start - *source.facts.start)
+                                                      : MediaTime(0)));
+    shown = std::clamp(end - Seconds(span.from), 0.0, shown);
+  }
+  double most = Seconds(span.length) * rate;
+  double least = shown * rate;
+  if (span.whole && video.frames && *video.frames > 0) {
+    most = std::max(shown * rate, static_cast<double>(*video.frames));
+    least = std::min(least, static_cast<double>(*video.frames));
+  } else if (!video.frames) {
+    least *= 0.9;  // the container does not count its pictures; gaps are kept as gaps
+  }
+  if (video.variable_rate && !span.whole) least = 0;  // the rate of a part is not known
+
+  Forecast forecast;
+  forecast.frames = std::llround(span.whole && video.frames ? static_cast<double>(*video.frames) : shown * rate);
+  const double limit = std::max(most, static_cast<double>(forecast.frames));
+  forecast.frames_limit = static_cast<std::int64_t>(limit * (video.variable_rate ? 2 : 1.05)) + 50;
+  forecast.output_limit = Bytes(static_cast<std::uint64_t>(1.6 * static_cast<double>(forecast.frames_limit) *
+                                                               job.output.megapixels() * 1e6 +
+                                                           Seconds(span.length) * audio.bits_per_second / 8)) +
+                          Bytes::Mib(16);
+
+  Expectation expectation;
+  expectation.container = muxer.word;
+  expectation.video = ExpectedVideo{.codec = job.codec, .size = job.output, .pixel_format = "yuv420p"};
+  if (!video.variable_rate) expectation.video->rate = TidyRate(video);
+  expectation.audio = audio.expected;
+  expectation.subtitles = subtitles.count;
+  expectation.duration = span.length;
+  expectation.duration_tolerance = frame + std::chrono::milliseconds(5);
+  for (const AudioStream& stream : source.facts.audio) {
+    const MediaTime block(1'024'000'000LL / std::max(stream.sample_rate, 7350));
+    expectation.duration_tolerance = std::max(expectation.duration_tolerance, frame + 2 * block);
+  }
+  expectation.min_frames = std::max<std::int64_t>(1, static_cast<std::int64_t>(least) - 2);
+  expectation.max_frames = static_cast<std::int64_t>(std::ceil(video.variable_rate ? limit * 1.5 : limit)) + 2;
+  expectation.faststart = muxer.faststart;
+  expectation.no_identifying_tags = !request.keep_metadata;
+
+  const std::int64_t written = PacketsOf(source.facts, span.length);
+  Need rest = NeedOfProcess();
+  rest += NeedOfAudio(audio.encoders);
+  rest += NeedOfIndex(PacketsOf(source.facts, source.facts.length()), written);
+
+  std::vector<std::string> tail;
+  const auto append = [](std::vector<std::string>& to, const std::vector<std::string>& from) {
+    to.insert(to.end(), from.begin(), from.end());
+  };
+  append(tail, RateArguments(video));
+  append(tail, audio.arguments);
+  append(tail, subtitles.arguments);
+  append(tail, MetadataArguments(request, source.facts));
+  tail.emplace_back("-dn");
+  if (subtitles.count == 0) tail.emplace_back("-sn");
+  if (!span.whole) append(tail, {"-t", SecondsText(span.length)});
+  append(tail, MuxerArguments(muxer, request));
+
+  Ladder ladder{.plans = {}, .notes = std::move(notes)};
+  for (Rung& rung : RungsOf(job, source.cpus)) {
+    Plan plan;
+    plan.name = std::move(rung.name);
+    plan.arguments = InputArguments(source, rung.decoder_threads,
+                                    span.from > MediaTime(0) ? std::optional(span.from) : std::nullopt);
+    append(plan.arguments, {"-map", "0:" + std::to_string(video.index)});
+    for (const AudioStream& stream : source.facts.audio) {
+      append(plan.arguments, {"-map", "0:" + std::to_string(stream.index)});
+    }
+    append(plan.arguments, subtitles.maps);
+    append(plan.arguments, {"-vf", job.filters});
+    append(plan.arguments, rung.encoder);
+    append(plan.arguments, tail);
+    plan.output_file = muxer.file;
+    plan.forecast = forecast;
+    Need need = rest;
+    need += NeedOfDecoder(video, rung.decoder_threads);
+    need += rung.need(forecast.frames);
+    Settle(need, plan.forecast);
+    plan.expectation = expectation;
+    plan.time_ratio = rung.time_ratio;
+    plan.costs = std::move(rung.costs);
+    plan.deadline = DeadlineFor(span.length);
+    ladder.plans.push_back(std::move(plan));
+  }
+  KeepStrictlyLeaner(ladder.plans);
+
+  if (!job.size_option.empty()) {
+    for (const double scale : {0.75, 2.0 / 3, 0.5, 1.0 / 3, 0.25}) {
+      VideoJob smaller = job;
+      smaller.output = {EvenNear(job.output.width * scale), EvenNear(job.output.height * scale)};
+      if (std::min(smaller.output.width, smaller.output.height) < 16) break;
+      const std::vector<Rung> rungs = RungsOf(smaller, source.cpus);
+      Need need = rest;
+      need += NeedOfDecoder(video, rungs.back().decoder_threads);
+      need += rungs.back().need(forecast.frames);
+      Forecast leanest;
+      Settle(need, leanest);
+      ladder.smaller.push_back({.option = job.size_option + " " + Shown(smaller.output), .lease = leanest.lease});
+    }
+  }
+  return ladder;
+}
+
+Result<Ladder> BuildLadder(const Request& request, const MediaFacts& facts, const Machine& machine,
+                           const InputLimits& limits, const CutFacts& cut) {
+  const Source source{.facts = facts, .limits = limits, .cpus = std::clamp(machine.cpus, 1U, 16U)};
+  const std::size_t streams = facts.audio.size() + facts.others.size() + (facts.video ? 1 : 0);
+  if (streams > limits.max_streams) {
+    return Fail(Error{.code = ErrorCode::kInputTooLarge,
+                      .detail = "the input has " + std::to_string(streams) + " streams; the limit is " +
+                                std::to_string(limits.max_streams)}
+                    .With("streams", streams)
+                    .With("limit", limits.max_streams));
+  }
+  if (facts.video) {
+    const Size size = facts.video->coded;
+    const std::int64_t pixels = static_cast<std::int64_t>(size.width) * size.height;
+    if (size.width <= 0 || size.height <= 0) {
+      return Fail(ErrorCode::kInputDamaged, "the input does not tell the size of its pictures");
+    }
+    if (pixels > limits.max_pixels) {
+      return Fail(Error{.code = ErrorCode::kInputTooLarge,
+                        .detail = "the input's pictures are " + Shown(size) + ", " + std::to_string(pixels) +
+                                  " pixels; the limit is " + std::to_string(limits.max_pixels) + " (--max-pixels)"}
+                      .With("pixels", static_cast<std::uint64_t>(pixels))
+                      .With("limit", static_cast<std::uint64_t>(limits.max_pixels)));
+    }
+  }
+  if (facts.length() > limits.max_duration) {
+    return Fail(Error{
+        .code = ErrorCode::kInputTooLarge,
+        .detail = "the input is " + Shown(facts.length()) + " long; the limit is " + Shown(limits.max_duration)});
+  }
+  return std::visit(
+      [&](const auto& recipe) -> Result<Ladder> {
+        using T = std::decay_t<decltype(recipe)>;
+        if constexpr (std::is_same_v<T, Crop>) return PlanCrop(source, request, recipe);
+        if constexpr (std::is_same_v<T, Trim>) return PlanTrim(source, request, recipe, cut);
+        if constexpr (std::is_same_v<T, Transcode>) return PlanTranscode(source, request, recipe);
+        if constexpr (std::is_same_v<T, Thumbnail>) return PlanThumbnail(source, request, recipe);
+      },
+      request.recipe);
+}
+
+Result<std::size_t> ChoosePlan(const Ladder& ladder, Bytes available, std::size_t first) {
+  for (std::size_t i = first; i < ladder.plans.size(); ++i) {
+    if (ladder.plans[i].forecast.lease <= available) return i;
+  }
+  if (first >= ladder.plans.size()) {
+    return Fail(Error{.code = ErrorCode::kOverBudget,
+                      .detail = "no leaner way is left to do this within " + ToString(available)}
+                    .With("available_bytes", available.count()));
+  }
+  const Plan& leanest = ladder.plans.back();
+  const Bytes missing = leanest.forecast.lease - available;
+  std::string remedy = "allow " + ToString(missing) + " more";
+  const auto fits =
+      std::ranges::find_if(ladder.smaller, [&](const SmallerPicture& s) { return s.lease <= available; });
+  if (fits != ladder.smaller.end()) {
+    remedy += ", or make a smaller picture with " + fits->option + " (" + ToString(fits->lease) + ")";
+  }
+  return Fail(Error{.code = ErrorCode::kOverBudget,
+                    .detail = "the leanest way (" + leanest.name + ") needs " + ToString(leanest.forecast.lease) +
+                              " and " + ToString(available) + " is available: " + remedy}
+                  .With("required_bytes", leanest.forecast.lease.count())
+                  .With("available_bytes", available.count()));
+}
+
+}  // namespace weir::media

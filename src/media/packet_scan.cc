@@ -1,0 +1,163 @@
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "base/text.h"
+#include "media/expectation.h"
+
+namespace weir::media {
+namespace {
+
+constexpr std::size_t kMaxLine = 1024;
+constexpr std::size_t kMaxStreams = 64;
+constexpr std::uint64_t kMaxPacket = std::uint64_t{1} << 40U;
+constexpr double kMaxSeconds = 1e8;
+
+std::optional<MediaTime> Time(std::string_view value) {
+  const std::optional<double> seconds = ParseDecimal(value);
+  if (!seconds || !std::isfinite(*seconds) || std::abs(*seconds) > kMaxSeconds) return std::nullopt;
+  return MediaTime(std::llround(*seconds * 1e6));
+}
+
+// One line, "stream_index=0|pts_time=0.1|dts_time=N/A|duration_time=0.03|size=1407|flags=K_".
+struct Packet {
+  std::optional<std::uint64_t> stream;
+  std::optional<MediaTime> pts;
+  std::optional<MediaTime> dts;
+  std::optional<MediaTime> duration;
+  std::optional<std::uint64_t> size;
+  bool discarded = false;  // before the edit list's start: decoded, never shown
+  bool corrupt = false;
+};
+
+Packet Read(std::string_view line) {
+  Packet packet;
+  while (!line.empty()) {
+    const std::size_t bar = line.find('|');
+    const std::string_view field = line.substr(0, bar);
+    line.remove_prefix(bar == std::string_view::npos ? line.size() : bar + 1);
+    const std::size_t equals = field.find('=');
+    if (equals == std::string_view::npos) continue;
+    const std::string_view key = field.substr(0, equals);
+    const std::string_view value = field.substr(equals + 1);
+    if (key == "stream_index") {
+      packet.stream = ParseUnsigned(value);
+    } else if (key == "pts_time") {
+      packet.pts = Time(value);
+    } else if (key == "dts_time") {
+      packet.dts = Time(value);
+    } else if (key == "duration_time") {
+      packet.duration = Time(value);
+    } else if (key == "size") {
+      packet.size = ParseUnsigned(value);
+    } else if (key == "flags") {
+      packet.discarded = value.find('D') != std::string_view::npos;
+      packet.corrupt = value.find('C') != std::string_view::npos;
+    }
+  }
+  return packet;
+}
+
+}  // namespace
+
+struct PacketScan::State {
+  std::string partial;
+  bool overlong = false;
+  std::int64_t unreadable = 0;
+  std::vector<Stream> streams;
+  std::vector<std::optional<MediaTime>> last_dts;  // beside `streams`
+
+  void Line(std::string_view line);
+  void Count(const Packet& packet, Stream& stream, std::optional<MediaTime>& last);
+};
+
+void PacketScan::State::Line(std::string_view line) {
+  line = Trim(line);
+  // An empty line follows every packet that has side data.
+  if (line.empty()) return;
+  const Packet packet = Read(line);
+  if (!packet.stream || !packet.size || *packet.stream > 1'000'000 || *packet.size > kMaxPacket) {
+    ++unreadable;
+    return;
+  }
+  const int index = static_cast<int>(*packet.stream);
+  auto stream = std::ranges::find(streams, index, &Stream::index);
+  if (stream == streams.end()) {
+    if (streams.size() == kMaxStreams) {
+      ++unreadable;
+      return;
+    }
+    stream = streams.insert(stream, Stream{.index = index});
+    last_dts.emplace_back();
+  }
+  Count(packet, *stream, last_dts[static_cast<std::size_t>(stream - streams.begin())]);
+}
+
+void PacketScan::State::Count(const Packet& packet, Stream& stream, std::optional<MediaTime>& last) {
+  ++stream.packets;
+  stream.bytes += *packet.size;
+  if (*packet.size == 0) ++stream.empty_packets;
+  if (packet.corrupt) ++stream.corrupt;
+  if (!packet.pts && !packet.dts) {
+    ++stream.times_missing;
+    return;
+  }
+  if (packet.dts) {
+    if (last) {
+      if (*packet.dts < *last) ++stream.times_backwards;
+      if (*packet.dts == *last) ++stream.times_repeated;
+      stream.largest_gap = std::max(stream.largest_gap, *packet.dts - *last);
+    }
+    last = packet.dts;
+  }
+  if (packet.discarded) {
+    ++stream.discarded;
+    return;
+  }
+  if (!packet.pts) return;
+  stream.first_pts = std::min(stream.first_pts.value_or(*packet.pts), *packet.pts);
+  const MediaTime length = std::max(packet.duration.value_or(MediaTime(0)), MediaTime(0));
+  stream.end_pts = std::max(stream.end_pts.value_or(*packet.pts + length), *packet.pts + length);
+}
+
+PacketScan::PacketScan() : state_(std::make_unique<State>()) {
+  state_->partial.reserve(kMaxLine);
+  state_->streams.reserve(kMaxStreams);
+  state_->last_dts.reserve(kMaxStreams);
+}
+PacketScan::~PacketScan() = default;
+
+void PacketScan::Feed(std::string_view chunk) {
+  State& state = *state_;
+  while (!chunk.empty()) {
+    const std::size_t end = chunk.find('\n');
+    const std::string_view piece = chunk.substr(0, end);
+    if (!state.overlong && state.partial.size() + piece.size() > kMaxLine) {
+      state.overlong = true;
+      state.partial.clear();
+    }
+    if (!state.overlong) state.partial += piece;
+    if (end == std::string_view::npos) return;
+    if (state.overlong) {
+      ++state.unreadable;
+    } else {
+      state.Line(state.partial);
+    }
+    state.overlong = false;
+    state.partial.clear();
+    chunk.remove_prefix(end + 1);
+  }
+}
+
+void PacketScan::Finish() {
+  State& state = *state_;
+  // ffprobe ends every line; a rest means that it was cut off.
+  if (state.overlong || !Trim(state.partial).empty()) ++state.unreadable;
+  state.overlong = false;
+  state.partial.clear();
+}
+
+const std::vector<PacketScan::Stream>& PacketScan::streams() const { return state_->streams; }
+std::int64_t PacketScan::unreadable_lines() const { return state_->unreadable; }
+
+}  // namespace weir::media

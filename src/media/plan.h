@@ -1,0 +1,104 @@
+// Plans: one concrete way to carry out a request, with its argv, its forecasts and what its output must be;
+// and the ladder of such ways, fastest first, each leaner than the one before it. Pure.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/result.h"
+#include "media/expectation.h"
+#include "media/facts.h"
+#include "media/recipe.h"
+
+namespace weir::media {
+
+// Bounds on what is accepted at all; every refusal names the limit and the number found.
+struct InputLimits {
+  std::int64_t max_pixels = 50'000'000;          // of one picture
+  std::size_t max_streams = 64;
+  Bytes max_alloc = Bytes::Mib(512);             // of one allocation in a child (-max_alloc)
+  MediaTime max_duration = std::chrono::hours(24);
+};
+
+// The demuxers and protocols that children may use, as ffmpeg lists (comma separated).
+extern const char* const kFormatAllowList;
+extern const char* const kProtocolAllowList;
+
+struct Forecast {
+  Bytes anonymous;            // private memory at the peak
+  Bytes peak;                 // resident at the peak: anonymous plus library pages; compare with the measured peak
+  Bytes lease;                // peak with the safety margin: what is reserved and enforced
+  // Private writable address space with the safety margin. Encoders reserve about a quarter more than they touch,
+  // so RLIMIT_DATA has to be this (never lease minus something), with RLIMIT_STACK at 1 MiB.
+  Bytes data_limit;
+  std::int64_t frames = 0;    // that the output will have; 0 when not a number of frames (copies of audio)
+  std::int64_t frames_limit = 0;  // a child that passes this is stopped
+  Bytes output_limit;         // no output of this plan can be larger
+};
+
+struct Plan {
+  std::string name;                      // rung: "2 frame threads", "sliced, lookahead 4", "copy"
+  std::vector<std::string> arguments;    // after argv[0]; input is descriptor 3, progress descriptor 4, output "out.<ext>" in the folder
+  std::string output_file;               // "out.mp4", in the working folder
+  Forecast forecast;
+  Expectation expectation;
+  double time_ratio = 1.0;               // against the first rung, as measured (docs/BENCHMARKS.md)
+  std::string costs;                     // in words: "none", "about 12 % larger at the same quality"
+  std::chrono::milliseconds deadline{};  // generous; see DeadlineFor
+  bool stream_copy = false;
+};
+
+// The leanest plan at a smaller picture, for the sentence of a refusal.
+struct SmallerPicture {
+  std::string option;                    // "--size 720x1280"
+  Bytes lease;
+};
+
+struct Ladder {
+  std::vector<Plan> plans;               // never empty; fastest first, leases strictly falling
+  std::vector<std::string> notes;        // said to the user: what is dropped, kept, converted, and why
+  std::vector<SmallerPicture> smaller;   // largest first; empty when the recipe has no size to choose
+};
+
+struct Machine {
+  unsigned cpus = 1;
+};
+
+// Extra facts that only trim needs: times of keyframes around the cut, from BuildKeyframeProbe.
+struct CutFacts {
+  std::optional<MediaTime> keyframe_at_or_before;
+  std::optional<MediaTime> keyframe_after;
+};
+
+// Errors: kBadParameters, kInputNoVideo, kInputTooLarge, kInputDamaged (no length where one is needed), kOutputFormat.
+Result<Ladder> BuildLadder(const Request& request, const MediaFacts& facts, const Machine& machine,
+                           const InputLimits& limits, const CutFacts& cut = {});
+// True when BuildLadder wants CutFacts for this request.
+bool NeedsCutFacts(const Request& request, const MediaFacts& facts);
+
+// Index of the first plan from `first` on whose lease is at most `available`.
+// Errors: kOverBudget with required_bytes (the leanest plan's lease), available_bytes, and what would make it fit.
+Result<std::size_t> ChoosePlan(const Ladder& ladder, Bytes available, std::size_t first = 0);
+
+// Small children that run under a lease too.
+struct HelperCommand {
+  std::vector<std::string> arguments;  // after argv[0]
+  Bytes lease;
+  Bytes data_limit;                    // for RLIMIT_DATA, as in Forecast
+  std::chrono::milliseconds deadline{};
+};
+// ffprobe of the input on descriptor 3, JSON on standard output. Its lease is what a picture at the limit may need;
+// with less available, run it in what there is: ordinary files are probed in 80 MiB.
+HelperCommand BuildProbe(const InputLimits& limits);
+// ffprobe that prints the video packets around `at`, for ParseKeyframes. `file_start`: MediaFacts::start; `at` and the
+// times of CutFacts count from there, as a user does.
+HelperCommand BuildKeyframeProbe(MediaTime at, const InputLimits& limits, MediaTime file_start = MediaTime(0));
+CutFacts ParseKeyframes(std::string_view output, MediaTime at, MediaTime file_start = MediaTime(0));
+
+}  // namespace weir::media

@@ -1,0 +1,434 @@
+#include "os/cgroup.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <thread>
+
+#include "base/id.h"
+#include "base/text.h"
+#include "os/cgroup_paths.h"
+#include "os/clone.h"
+#include "os/file.h"
+
+namespace weir::os {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kLongestRemoval = 2s;
+// v1 shows "no limit" as a number near 2^63.
+constexpr std::uint64_t kUnlimited = 1ULL << 60U;
+constexpr std::size_t kMostFoldersSearched = 4096;
+
+std::string GroupName(const std::string& id) { return "weir-" + id; }
+
+// A plain folder tree, as tests use in place of /sys/fs/cgroup: no control files appear in new folders.
+bool IsFixture(const std::string& folder) {
+  struct statfs info{};
+  if (::statfs(folder.c_str(), &info) != 0) return false;
+  const auto type = static_cast<std::uint64_t>(info.f_type);
+  return type != CGROUP_SUPER_MAGIC && type != CGROUP2_SUPER_MAGIC;
+}
+
+Status WriteControl(const std::string& path, const std::string& value, bool create) {
+  const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC | (create ? O_CREAT : 0), 0600));
+  if (!fd || ::write(fd.get(), value.data(), value.size()) != static_cast<ssize_t>(value.size())) {
+    return std::unexpected(SystemError("cannot write " + value + " to " + Quoted(path), errno));
+  }
+  return {};
+}
+
+std::vector<pid_t> MembersOf(const std::string& group) {
+  std::vector<pid_t> members;
+  const auto text = ReadSmallFile(group + "/cgroup.procs", Bytes::Mib(1));
+  if (!text) return members;
+  for (const std::string_view line : SplitLines(*text)) {
+    // 0 stands for a process outside our PID namespace; kill(0) would be ourselves.
+    const auto pid = ParseUnsigned(line);
+    if (pid && *pid > 1) members.push_back(static_cast<pid_t>(*pid));
+  }
+  return members;
+}
+
+void KillMembers(const std::string& group) {
+  if (WriteControl(group + "/cgroup.kill", "1", false)) return;
+  // One by one, until no new member shows up between two readings.
+  std::vector<pid_t> killed;
+  for (int round = 0; round < 100; ++round) {
+    bool news = false;
+    for (const pid_t pid : MembersOf(group)) {
+      if (pid == ::getpid()) continue;
+      ::kill(pid, SIGKILL);
+      if (std::ranges::find(killed, pid) == killed.end()) {
+        killed.push_back(pid);
+        news = true;
+      }
+    }
+    if (!news) return;
+  }
+}
+
+// A group can be removed a moment after its last member has died.
+void RemoveGroup(const std::string& group) {
+  const auto deadline = std::chrono::steady_clock::now() + kLongestRemoval;
+  for (auto pause = 1ms; ::rmdir(group.c_str()) != 0 && errno == EBUSY; pause = std::min(pause * 2, 16ms)) {
+    if (std::chrono::steady_clock::now() >= deadline) return;
+    KillMembers(group);
+    std::this_thread::sleep_for(pause);
+  }
+}
+
+class Group final : public MemoryGroup {
+ public:
+  Group(MemoryBackend backend, std::string memory, std::string kill)
+      : backend_(backend), memory_(std::move(memory)), kill_(std::move(kill)) {}
+  Group(const Group&) = delete;
+  Group& operator=(const Group&) = delete;
+
+  ~Group() override {
+    join_.Close();
+    for (const std::string& group : Folders()) {
+      if (!MembersOf(group).empty()) KillMembers(group);
+    }
+    for (const std::string& group : Folders()) RemoveGroup(group);
+  }
+
+  Status Make(Bytes limit) {
+    const std::string& any = memory_.empty() ? kill_ : memory_;
+    const bool fixture = IsFixture(any.substr(0, any.rfind('/')));
+    for (const std::string& group : Folders()) WEIR_TRY(MakeLocked(group));
+    const std::string bytes = std::to_string(limit.count());
+    const auto if_present = [&](const char* name, const std::string& value) -> Status {
+      const std::string path = memory_ + "/" + name;
+      if (!fixture && !PathExists(path)) return {};
+      return WriteControl(path, value, fixture);
+    };
+    switch (backend_) {
+      case MemoryBackend::kCgroupV2:
+        WEIR_TRY(WriteControl(memory_ + "/memory.max", bytes, fixture));
+        WEIR_TRY(if_present("memory.swap.max", "0"));
+        WEIR_TRY(if_present("memory.oom.group", "1"));
+        break;
+      case MemoryBackend::kCgroupV1:
+        // In this order: memory plus swap may not be less than memory.
+        WEIR_TRY(WriteControl(memory_ + "/memory.limit_in_bytes", bytes, fixture));
+        WEIR_TRY(if_present("memory.memsw.limit_in_bytes", bytes));
+        WEIR_TRY(if_present("memory.swappiness", "0"));
+        join_ = UniqueFd(
+            ::open((memory_ + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC | (fixture ? O_CREAT : 0), 0600));
+        if (!join_) return std::unexpected(SystemError("cannot open the memory group " + Quoted(memory_), errno));
+        break;
+      case MemoryBackend::kRlimit:
+        break;
+    }
+    return {};
+  }
+
+  [[nodiscard]] int clone_into_fd() const override { return kill_.empty() ? -1 : locks_.front().get(); }
+  [[nodiscard]] int join_fd() const override { return join_.get(); }
+
+  [[nodiscard]] std::optional<Bytes> Peak() const override {
+    if (memory_.empty()) return std::nullopt;
+    const auto peak =
+        ReadNumber(memory_ + (backend_ == MemoryBackend::kCgroupV2 ? "/memory.peak" : "/memory.max_usage_in_bytes"));
+    return peak ? std::optional(Bytes(*peak)) : std::nullopt;
+  }
+
+  [[nodiscard]] std::uint64_t OomKills() const override {
+    if (memory_.empty()) return 0;
+    const char* file = backend_ == MemoryBackend::kCgroupV2 ? "/memory.events" : "/memory.oom_control";
+    return ReadKey(memory_ + file, "oom_kill").value_or(0);
+  }
+
+  void KillAll() override {
+    for (const std::string& group : Folders()) KillMembers(group);
+  }
+
+  [[nodiscard]] std::size_t Members() const override {
+    std::size_t most = 0;
+    for (const std::string& group : Folders()) most = std::max(most, MembersOf(group).size());
+    return most;
+  }
+
+ private:
+  // The lock says that the maker lives. A sweeper that comes between making and locking takes the group away, which
+  // shows afterwards.
+  Status MakeLocked(const std::string& group) {
+    for (int round = 0; round < 10; ++round) {
+      if (::mkdir(group.c_str(), 0755) != 0) {
+        return std::unexpected(SystemError("cannot make the memory group " + Quoted(group), errno));
+      }
+      UniqueFd folder(::open(group.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      if (!folder && errno == ENOENT) continue;
+      if (!folder || ::flock(folder.get(), LOCK_EX) != 0) {
+        const int error = errno;
+        ::rmdir(group.c_str());
+        return std::unexpected(SystemError("cannot lock the memory group " + Quoted(group), error));
+      }
+      struct stat locked{};
+      struct stat named{};
+      if (::fstat(folder.get(), &locked) == 0 && ::stat(group.c_str(), &named) == 0 &&
+          locked.st_ino == named.st_ino) {
+        locks_.push_back(std::move(folder));
+        return {};
+      }
+    }
+    return Fail(ErrorCode::kSystem, "the memory group " + Quoted(group) + " is taken away again and again");
+  }
+
+  // The killing one first: its kill is atomic.
+  [[nodiscard]] std::vector<std::string> Folders() const {
+    std::vector<std::string> folders;
+    if (!kill_.empty()) folders.push_back(kill_);
+    if (!memory_.empty() && memory_ != kill_) folders.push_back(memory_);
+    return folders;
+  }
+
+  MemoryBackend backend_;
+  std::string memory_;
+  std::string kill_;
+  std::vector<UniqueFd> locks_;  // on Folders(), in their order
+  UniqueFd join_;
+};
+
+// Whether the kernel lets a child be born in a group: permissions lie in three places, so it is tried.
+[[gnu::no_sanitize("address", "thread", "undefined"), gnu::noinline]] bool CanEnter(int group) {
+  int pidfd = -1;
+  pid_t pid = 0;
+  bool entered = true;
+  {
+    const SignalBlock no_signals;
+    const CloneOutcome outcome = CloneChild(0, group, &pidfd);
+    if (outcome.pid == 0) {
+      long status = 0;
+      if (outcome.enter_cgroup) {
+        const long procs = ::syscall(SYS_openat, group, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+        if (procs < 0 || ::syscall(SYS_write, procs, "0", 1) != 1) status = 1;
+      }
+      for (;;) ::syscall(SYS_exit_group, status);
+    }
+    pid = outcome.pid;
+  }
+  if (pid < 0) return false;
+  const UniqueFd owned(pidfd);
+  siginfo_t info{};
+  while (::syscall(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED, nullptr) != 0) {
+    if (errno != EINTR) return false;
+  }
+  entered = info.si_code == CLD_EXITED && info.si_status == 0;
+  return entered;
+}
+
+// Makes a group with `control` in it and removes it again. Returns why not, or nothing.
+std::string TryParent(const std::string& parent, const std::string& control, bool v2) {
+  const std::string group = parent + "/" + GroupName(NewId());
+  if (::mkdir(group.c_str(), 0755) != 0) {
+    return SystemError("cannot make groups in " + Quoted(parent), errno).detail;
+  }
+  std::string reason;
+  if (!IsFixture(parent)) {
+    if (!PathExists(group + "/" + control)) {
+      reason = "groups in " + Quoted(parent) + " have no " + control;
+    } else if (v2) {
+      const UniqueFd folder(::open(group.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      if (!folder || !CanEnter(folder.get())) reason = "cannot start processes in groups in " + Quoted(parent);
+    } else if (::access((group + "/cgroup.procs").c_str(), W_OK) != 0) {
+      reason = "cannot enter groups in " + Quoted(parent);
+    }
+  }
+  RemoveGroup(group);
+  return reason;
+}
+
+struct Choice {
+  std::string parent;
+  std::string reason;
+};
+
+Choice ChooseV2(const Hierarchy& v2) {
+  if (!v2.present()) return {{}, "there is no cgroup v2 hierarchy"};
+  if (!HasWord(v2.own + "/cgroup.controllers", "memory")) return {{}, "cgroup v2 has no memory controller here"};
+  std::string reason;
+  // Our own group first; only there may controllers be switched on, because neighbours would feel it above.
+  const std::string control = v2.own + "/cgroup.subtree_control";
+  if (!HasWord(control, "memory") && !WriteControl(control, "+memory", false)) {
+    reason = "our cgroup cannot be divided: it holds processes or is not delegated to us";
+  } else {
+    reason = TryParent(v2.own, "memory.max", true);
+    if (reason.empty()) return {v2.own, {}};
+  }
+  const std::string above = v2.Above(v2.own);
+  if (!above.empty() && HasWord(above + "/cgroup.subtree_control", "memory")) {
+    if (TryParent(above, "memory.max", true).empty()) return {above, {}};
+  }
+  return {{}, "cgroup v2: " + reason};
+}
+
+Choice ChooseV1(const Hierarchy& v1) {
+  if (!v1.present()) return {{}, "there is no cgroup v1 memory hierarchy"};
+  std::string reason;
+  for (const std::string& parent : {v1.own, v1.Above(v1.own)}) {
+    if (parent.empty()) continue;
+    const std::string why = TryParent(parent, "memory.limit_in_bytes", false);
+    if (why.empty()) return {parent, {}};
+    if (reason.empty()) reason = why;
+  }
+  return {{}, "cgroup v1: " + reason};
+}
+
+std::vector<std::string> SubFolders(const std::string& folder) {
+  std::vector<std::string> names;
+  DIR* listing = ::opendir(folder.c_str());
+  if (listing == nullptr) return names;
+  while (const dirent* entry = ::readdir(listing)) {
+    const std::string_view name = entry->d_name;
+    if (entry->d_type == DT_DIR && name != "." && name != "..") names.emplace_back(name);
+  }
+  ::closedir(listing);
+  return names;
+}
+
+void KillAndRemove(const std::string& group) {
+  KillMembers(group);
+  RemoveGroup(group);
+}
+
+// Anywhere below `root`, breadth first.
+void FindAndRemove(const std::string& root, const std::string& name) {
+  std::vector<std::string> folders{root};
+  for (std::size_t i = 0; i < folders.size(); ++i) {
+    const std::string folder = folders[i];
+    if (PathExists(folder + "/" + name)) {
+      KillAndRemove(folder + "/" + name);
+      return;
+    }
+    for (const std::string& below : SubFolders(folder)) {
+      if (folders.size() < kMostFoldersSearched) folders.push_back(folder + "/" + below);
+    }
+  }
+}
+
+}  // namespace
+
+const char* NameOf(MemoryBackend backend) {
+  switch (backend) {
+    case MemoryBackend::kCgroupV2:
+      return "cgroup-v2";
+    case MemoryBackend::kCgroupV1:
+      return "cgroup-v1";
+    case MemoryBackend::kRlimit:
+      return "rlimit-data";
+  }
+  return "unknown";
+}
+
+CgroupRoot CgroupRoot::Detect(const std::string& mount, const std::string& self_cgroup) {
+  const char* wish = std::getenv("WEIR_TEST_MEMORY_BACKEND");
+  const std::string_view only = wish == nullptr ? "" : wish;
+  const Hierarchy v2 = FindV2(mount, self_cgroup);
+  const Hierarchy v1 = FindV1(mount, self_cgroup, "memory");
+
+  CgroupRoot result;
+  const bool v2_memory = v2.present() && HasWord(v2.root + "/cgroup.controllers", "memory");
+  if (v2.present()) result.places_.push_back({.root = v2.root, .own = v2.own, .v2 = true, .memory = v2_memory});
+  if (v1.present()) result.places_.push_back({.root = v1.root, .own = v1.own, .v2 = false, .memory = true});
+
+  const auto note = [&](const std::string& reason) {
+    if (!reason.empty()) result.reason_ += (result.reason_.empty() ? "" : "; ") + reason;
+  };
+  const auto wanted = [&](std::string_view name) { return only.empty() || only == name; };
+  if (!only.empty()) note("WEIR_TEST_MEMORY_BACKEND=" + std::string(only));
+  if (wanted("v2")) {
+    Choice choice = ChooseV2(v2);
+    note(choice.reason);
+    if (!choice.parent.empty()) {
+      result.backend_ = MemoryBackend::kCgroupV2;
+      result.memory_parent_ = choice.parent;
+      result.kill_parent_ = std::move(choice.parent);
+      return result;
+    }
+  }
+  if (wanted("v1")) {
+    Choice choice = ChooseV1(v1);
+    note(choice.reason);
+    if (!choice.parent.empty()) {
+      result.backend_ = MemoryBackend::kCgroupV1;
+      result.memory_parent_ = std::move(choice.parent);
+    }
+  }
+  if (v2.present()) {
+    for (const std::string& parent : {v2.own, v2.Above(v2.own)}) {
+      if (parent.empty() || !TryParent(parent, "cgroup.kill", true).empty()) continue;
+      result.kill_parent_ = parent;
+      break;
+    }
+  }
+  return result;
+}
+
+std::optional<Bytes> CgroupRoot::FreeInOwnCgroup() const {
+  std::optional<Bytes> least;
+  for (const Place& place : places_) {
+    if (!place.memory) continue;
+    const Hierarchy hierarchy{.root = place.root, .own = place.own};
+    for (std::string group = hierarchy.own; !group.empty(); group = hierarchy.Above(group)) {
+      const auto limit = ReadNumber(group + (place.v2 ? "/memory.max" : "/memory.limit_in_bytes"));
+      const auto usage = ReadNumber(group + (place.v2 ? "/memory.current" : "/memory.usage_in_bytes"));
+      if (!limit || !usage || *limit >= kUnlimited) continue;
+      // Page cache that the kernel gives up first counts as free.
+      const auto cache = ReadKey(group + "/memory.stat", place.v2 ? "inactive_file" : "total_inactive_file");
+      const Bytes free = Bytes(*limit) - (Bytes(*usage) - Bytes(cache.value_or(0)));
+      least = least ? std::min(*least, free) : free;
+    }
+  }
+  return least;
+}
+
+Result<std::unique_ptr<MemoryGroup>> CgroupRoot::Create(const std::string& id, Bytes limit) const {
+  if (!IsId(id)) return Fail(ErrorCode::kInternal, "not an id: " + Quoted(id));
+  const auto below = [&](const std::string& parent) { return parent.empty() ? "" : parent + "/" + GroupName(id); };
+  if (memory_parent_.empty() && kill_parent_.empty()) return std::unique_ptr<MemoryGroup>();
+  auto group = std::make_unique<Group>(backend_, below(memory_parent_), below(kill_parent_));
+  WEIR_TRY(group->Make(limit));
+  return group;
+}
+
+void CgroupRoot::RemoveAbandoned(const std::string& id) const {
+  if (!IsId(id)) return;
+  for (const Place& place : places_) FindAndRemove(place.root, GroupName(id));
+}
+
+void CgroupRoot::RemoveAllAbandoned() const {
+  std::vector<std::string> parents{memory_parent_, kill_parent_};
+  for (const Place& place : places_) {
+    parents.push_back(place.own);
+    parents.push_back(Hierarchy{.root = place.root, .own = place.own}.Above(place.own));
+  }
+  std::ranges::sort(parents);
+  const auto repeated = std::ranges::unique(parents);
+  parents.erase(repeated.begin(), repeated.end());
+  for (const std::string& parent : parents) {
+    if (parent.empty()) continue;
+    for (const std::string& name : SubFolders(parent)) {
+      if (!name.starts_with("weir-") || !IsId(std::string_view(name).substr(5))) continue;
+      const std::string group = parent + "/" + name;
+      const UniqueFd folder(::open(group.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      if (folder && ::flock(folder.get(), LOCK_EX | LOCK_NB) == 0) KillAndRemove(group);
+    }
+  }
+}
+
+}  // namespace weir::os

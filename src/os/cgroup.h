@@ -1,0 +1,87 @@
+// Kernel memory groups: one per supervised child, with a hard limit, a peak, an OOM counter and a kill
+// that nothing escapes. One interface over cgroup v2, cgroup v1 and "none available".
+// Groups are named weir-<id> below our own group, so that a later life can find and remove them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "os/fd.h"
+
+namespace weir::os {
+
+enum class MemoryBackend : std::uint8_t { kCgroupV2, kCgroupV1, kRlimit };
+// "cgroup-v2", "cgroup-v1", "rlimit-data": what is printed and reported.
+const char* NameOf(MemoryBackend backend);
+
+// One child's group. Destruction kills what is left in it, waits for it to be empty (bounded), removes it.
+class MemoryGroup {
+ public:
+  MemoryGroup() = default;
+  MemoryGroup(const MemoryGroup&) = delete;
+  MemoryGroup& operator=(const MemoryGroup&) = delete;
+  virtual ~MemoryGroup() = default;
+
+  // v2: the folder descriptor for CLONE_INTO_CGROUP (memory or, on hybrid machines, the kill-only cgroup2);
+  // -1 when there is none.
+  [[nodiscard]] virtual int clone_into_fd() const = 0;
+  // v1: cgroup.procs open for writing; the child writes "0" to it before exec. -1 when not needed.
+  [[nodiscard]] virtual int join_fd() const = 0;
+  // Highest charge so far: anonymous memory plus page cache, so never above the limit. nullopt: unknown.
+  [[nodiscard]] virtual std::optional<Bytes> Peak() const = 0;
+  // Processes killed by the OOM killer in this group so far (v2 memory.events oom_kill, v1 oom_control).
+  [[nodiscard]] virtual std::uint64_t OomKills() const = 0;
+  // SIGKILL to every member, forks included. Safe to repeat.
+  virtual void KillAll() = 0;
+  // Number of live members; 0 when empty or unknown.
+  [[nodiscard]] virtual std::size_t Members() const = 0;
+};
+
+// Where groups are made; decided once. Any folder tree can stand in for /sys/fs/cgroup in tests.
+class CgroupRoot {
+ public:
+  // Looks at `mount` (default /sys/fs/cgroup), /proc/self/cgroup, and tries to make a group.
+  // WEIR_TEST_MEMORY_BACKEND=rlimit|v1|v2 narrows the choice, for tests.
+  static CgroupRoot Detect(const std::string& mount = "/sys/fs/cgroup",
+                           const std::string& self_cgroup = "/proc/self/cgroup");
+
+  [[nodiscard]] MemoryBackend backend() const { return backend_; }
+  [[nodiscard]] bool can_kill() const { return !kill_parent_.empty(); }
+  // Why the better back ends are not used, for people; empty when the best one is.
+  [[nodiscard]] const std::string& reason() const { return reason_; }
+  // Free memory by the limits of the cgroups that we live in; nullopt when none limits us.
+  [[nodiscard]] std::optional<Bytes> FreeInOwnCgroup() const;
+
+  // A group limited to `limit` (v2 memory.max with oom.group and swap 0; v1 limit_in_bytes and memsw where
+  // present). With back end kRlimit: a kill-only group, or nullptr when there is no cgroup2 either.
+  [[nodiscard]] Result<std::unique_ptr<MemoryGroup>> Create(const std::string& id, Bytes limit) const;
+
+  // Kills and removes group weir-<id> of an earlier life, which may have lived in another group than we do.
+  // Absent is fine.
+  void RemoveAbandoned(const std::string& id) const;
+
+  // Kills and removes every group where we would make ours and whose maker is gone: a maker keeps its groups locked.
+  void RemoveAllAbandoned() const;
+
+ private:
+  // One hierarchy, writable or not: where it is mounted, and our own group in it.
+  struct Place {
+    std::string root;
+    std::string own;
+    bool v2 = false;
+    bool memory = false;
+  };
+
+  MemoryBackend backend_ = MemoryBackend::kRlimit;
+  std::string memory_parent_;  // folder in which memory groups are made; empty with kRlimit
+  std::string kill_parent_;    // folder of a cgroup2 hierarchy; empty when there is none
+  std::string reason_;
+  std::vector<Place> places_;
+};
+
+}  // namespace weir::os

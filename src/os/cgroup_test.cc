@@ -1,0 +1,412 @@
+#include "os/cgroup.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <string>
+
+#include "base/id.h"
+#include "os/cgroup_paths.h"
+#include "os/test_support.h"
+
+namespace weir::os {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+std::string Groups(const std::string& root) {
+  std::string found;
+  std::error_code ignored;
+  for (auto entry = std::filesystem::recursive_directory_iterator(
+           root, std::filesystem::directory_options::skip_permission_denied, ignored);
+       entry != std::filesystem::recursive_directory_iterator(); entry.increment(ignored)) {
+    if (entry->path().filename().string().starts_with("weir-")) found += entry->path().string() + "\n";
+  }
+  return found;
+}
+
+// A fake /sys/fs/cgroup and /proc/self/cgroup.
+class FakeTree : public testing::Test {
+ protected:
+  void SetUp() override { ::unsetenv("WEIR_TEST_MEMORY_BACKEND"); }
+  void TearDown() override { ::unsetenv("WEIR_TEST_MEMORY_BACKEND"); }
+
+  void Write(const std::string& file, const std::string& text) { WriteText(folder_ / file, text); }
+  CgroupRoot Detect() { return CgroupRoot::Detect(folder_ / "fs", folder_ / "self"); }
+
+  void MakeV2(const std::string& at, const std::string& own, const std::string& controllers) {
+    Write(at + "/cgroup.controllers", controllers);
+    Write(at + "/cgroup.subtree_control", controllers);
+    Write(at + "/cgroup.procs", "");
+    if (own.empty()) return;
+    Write(at + own + "/cgroup.controllers", controllers);
+    Write(at + own + "/cgroup.subtree_control", "");
+    Write(at + own + "/cgroup.procs", "");
+  }
+  void MakeV1(const std::string& own) {
+    Write("fs/memory/cgroup.procs", "");
+    Write("fs/memory" + own + "/cgroup.procs", "");
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(FakeTree, NothingThereLeavesOnlyTheRlimit) {
+  const CgroupRoot root = Detect();
+  EXPECT_EQ(root.backend(), MemoryBackend::kRlimit);
+  EXPECT_FALSE(root.can_kill());
+  EXPECT_THAT(root.reason(), HasSubstr("cgroup v1"));
+  EXPECT_EQ(root.FreeInOwnCgroup(), std::nullopt);
+  const auto group = root.Create(NewId(), Bytes::Mib(1));
+  ASSERT_TRUE(group);
+  EXPECT_EQ(*group, nullptr);
+  root.RemoveAbandoned(NewId());
+  root.RemoveAllAbandoned();
+}
+
+TEST_F(FakeTree, V2IsPreferredAndItsGroupsAreLimited) {
+  Write("self", "0::/user/me\n");
+  MakeV2("fs", "/user/me", "cpu memory pids");
+  const CgroupRoot root = Detect();
+  EXPECT_EQ(root.backend(), MemoryBackend::kCgroupV2);
+  EXPECT_STREQ(NameOf(root.backend()), "cgroup-v2");
+  EXPECT_TRUE(root.can_kill());
+  EXPECT_THAT(root.reason(), IsEmpty());
+  EXPECT_EQ(ReadText(folder_ / "fs/user/me/cgroup.subtree_control"), "+memory");
+  const std::string id = NewId();
+  const std::string group = folder_ / ("fs/user/me/weir-" + id);
+  {
+    const auto made = root.Create(id, Bytes::Mib(64));
+    ASSERT_TRUE(made) << Describe(made.error());
+    EXPECT_EQ(ReadText(group + "/memory.max"), "67108864");
+    EXPECT_EQ(ReadText(group + "/memory.swap.max"), "0");
+    EXPECT_EQ(ReadText(group + "/memory.oom.group"), "1");
+    EXPECT_GE((*made)->clone_into_fd(), 0);
+    EXPECT_EQ((*made)->join_fd(), -1);
+    EXPECT_EQ((*made)->Peak(), std::nullopt);
+    EXPECT_EQ((*made)->OomKills(), 0U);
+    WriteText(group + "/memory.peak", "12345\n");
+    WriteText(group + "/memory.events", "low 0\noom 9\noom_kill 3\noom_group_kill 1\n");
+    WriteText(group + "/cgroup.procs", "0\n");
+    EXPECT_EQ((*made)->Peak(), Bytes(12345));
+    EXPECT_EQ((*made)->OomKills(), 3U);
+    EXPECT_EQ((*made)->Members(), 0U);
+    WriteText(group + "/cgroup.kill", "");
+    (*made)->KillAll();
+    EXPECT_EQ(ReadText(group + "/cgroup.kill"), "1");
+    EXPECT_FALSE(root.Create(id, Bytes::Mib(64))) << "the same id twice";
+  }
+}
+
+TEST_F(FakeTree, V2OfAContainerWhoseOwnPathIsNotMounted) {
+  for (const char* self : {"0::/docker/abc\n", "0::/../../elsewhere\n", "0::/\n", ""}) {
+    Write("self", self);
+    MakeV2("fs", "", "memory");
+    const CgroupRoot root = Detect();
+    EXPECT_EQ(root.backend(), MemoryBackend::kCgroupV2) << self;
+    const std::string id = NewId();
+    const auto made = root.Create(id, Bytes::Mib(64));
+    EXPECT_TRUE(PathExists(folder_ / ("fs/weir-" + id))) << self;
+  }
+}
+
+TEST_F(FakeTree, V2ThatCannotBeDividedUsesTheGroupAboveOnlyWhenItIsDividedAlready) {
+  Write("self", "0::/user/me\n");
+  MakeV2("fs", "/user/me", "memory");
+  // A folder in its place cannot be written, as a busy subtree_control cannot.
+  std::filesystem::remove(folder_ / "fs/user/me/cgroup.subtree_control");
+  std::filesystem::create_directory(folder_ / "fs/user/me/cgroup.subtree_control");
+  Write("fs/user/cgroup.subtree_control", "cpu\n");
+  const CgroupRoot refused = Detect();
+  EXPECT_EQ(refused.backend(), MemoryBackend::kRlimit);
+  EXPECT_TRUE(refused.can_kill());
+  EXPECT_THAT(refused.reason(), HasSubstr("cannot be divided"));
+  EXPECT_EQ(ReadText(folder_ / "fs/user/cgroup.subtree_control"), "cpu\n") << "a foreign group was changed";
+
+  Write("fs/user/cgroup.subtree_control", "cpu memory\n");
+  const CgroupRoot above = Detect();
+  EXPECT_EQ(above.backend(), MemoryBackend::kCgroupV2);
+  const std::string id = NewId();
+  const auto made = above.Create(id, Bytes::Mib(64));
+  EXPECT_TRUE(PathExists(folder_ / ("fs/user/weir-" + id)));
+}
+
+TEST_F(FakeTree, HybridTakesMemoryFromV1AndKillingFromV2) {
+  Write("self", "4:memory:/me\n1:cpu:/\n0::/mine\n");
+  MakeV1("/me");
+  MakeV2("fs/unified", "/mine", "hugetlb");
+  const CgroupRoot root = Detect();
+  EXPECT_EQ(root.backend(), MemoryBackend::kCgroupV1);
+  EXPECT_TRUE(root.can_kill());
+  EXPECT_THAT(root.reason(), HasSubstr("no memory controller"));
+  const std::string id = NewId();
+  const auto made = root.Create(id, Bytes::Mib(64));
+  ASSERT_TRUE(made) << Describe(made.error());
+  const std::string group = folder_ / ("fs/memory/me/weir-" + id);
+  EXPECT_EQ(ReadText(group + "/memory.limit_in_bytes"), "67108864");
+  EXPECT_EQ(ReadText(group + "/memory.memsw.limit_in_bytes"), "67108864");
+  EXPECT_EQ(ReadText(group + "/memory.swappiness"), "0");
+  EXPECT_GE((*made)->join_fd(), 0);
+  EXPECT_GE((*made)->clone_into_fd(), 0);
+  EXPECT_TRUE(PathExists(folder_ / ("fs/unified/mine/weir-" + id)));
+  WriteText(group + "/memory.max_usage_in_bytes", "777\n");
+  WriteText(group + "/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n");
+  EXPECT_EQ((*made)->Peak(), Bytes(777));
+  EXPECT_EQ((*made)->OomKills(), 2U);
+}
+
+TEST_F(FakeTree, TheEnvironmentNarrowsTheChoice) {
+  Write("self", "4:memory:/me\n0::/mine\n");
+  MakeV1("/me");
+  MakeV2("fs/unified", "/mine", "memory");
+  ::setenv("WEIR_TEST_MEMORY_BACKEND", "v1", 1);
+  EXPECT_EQ(Detect().backend(), MemoryBackend::kCgroupV1);
+  ::setenv("WEIR_TEST_MEMORY_BACKEND", "v2", 1);
+  EXPECT_EQ(Detect().backend(), MemoryBackend::kCgroupV2);
+  ::setenv("WEIR_TEST_MEMORY_BACKEND", "rlimit", 1);
+  const CgroupRoot root = Detect();
+  EXPECT_EQ(root.backend(), MemoryBackend::kRlimit);
+  EXPECT_STREQ(NameOf(root.backend()), "rlimit-data");
+  EXPECT_TRUE(root.can_kill());
+  EXPECT_THAT(root.reason(), HasSubstr("WEIR_TEST_MEMORY_BACKEND"));
+  const auto made = root.Create(NewId(), Bytes::Mib(64));
+  ASSERT_TRUE(made);
+  ASSERT_NE(*made, nullptr);
+  EXPECT_GE((*made)->clone_into_fd(), 0);
+  EXPECT_EQ((*made)->join_fd(), -1);
+  EXPECT_EQ((*made)->Peak(), std::nullopt);
+}
+
+TEST_F(FakeTree, FreeMemoryIsTheLeastOfAllGroupsAroundUs) {
+  Write("self", "4:memory:/a/b\n");
+  MakeV1("/a/b");
+  const auto group = [&](const std::string& at, std::uint64_t limit, std::uint64_t usage, std::uint64_t cache) {
+    Write("fs/memory" + at + "/cgroup.procs", "");
+    Write("fs/memory" + at + "/memory.limit_in_bytes", std::to_string(limit));
+    Write("fs/memory" + at + "/memory.usage_in_bytes", std::to_string(usage));
+    Write("fs/memory" + at + "/memory.stat",
+          "inactive_file 1\nhierarchical_memory_limit 5\ntotal_inactive_file " + std::to_string(cache) + "\n");
+  };
+  group("", 9223372036854771712ULL, 5, 0);
+  EXPECT_EQ(Detect().FreeInOwnCgroup(), std::nullopt);
+  group("/a", 1000, 700, 150);
+  EXPECT_EQ(Detect().FreeInOwnCgroup(), Bytes(450));
+  group("/a/b", 800, 900, 0);
+  EXPECT_EQ(Detect().FreeInOwnCgroup(), Bytes(0));
+  group("/a/b", 800, 100, 500);
+  EXPECT_EQ(Detect().FreeInOwnCgroup(), Bytes(450));
+}
+
+TEST_F(FakeTree, FreeMemoryOfV2) {
+  Write("self", "0::/a\n");
+  MakeV2("fs", "/a", "memory");
+  Write("fs/a/memory.max", "max\n");
+  Write("fs/a/memory.current", "10\n");
+  EXPECT_EQ(Detect().FreeInOwnCgroup(), std::nullopt);
+  Write("fs/a/memory.max", "1000\n");
+  Write("fs/a/memory.current", "600\n");
+  Write("fs/a/memory.stat", "anon 5\ninactive_file 100\nactive_file 50\n");
+  EXPECT_EQ(Detect().FreeInOwnCgroup(), Bytes(500));
+}
+
+TEST_F(FakeTree, AnAbandonedGroupIsFoundWhereverItsMakerLived) {
+  Write("self", "4:memory:/me\n0::/\n");
+  MakeV1("/me");
+  MakeV2("fs/unified", "", "");
+  const std::string id = NewId();
+  const std::string other = NewId();
+  for (const std::string& name :
+       {"fs/memory/elsewhere/deep/weir-" + id, "fs/unified/weir-" + id, "fs/memory/weir-" + other}) {
+    std::filesystem::create_directories(folder_ / name);
+  }
+  const CgroupRoot root = Detect();
+  root.RemoveAbandoned("../../elsewhere");
+  root.RemoveAbandoned("");
+  EXPECT_TRUE(PathExists(folder_ / ("fs/memory/elsewhere/deep/weir-" + id)));
+  root.RemoveAbandoned(id);
+  EXPECT_FALSE(PathExists(folder_ / ("fs/memory/elsewhere/deep/weir-" + id)));
+  EXPECT_FALSE(PathExists(folder_ / ("fs/unified/weir-" + id)));
+  EXPECT_TRUE(PathExists(folder_ / ("fs/memory/weir-" + other)));
+}
+
+TEST_F(FakeTree, OnlyGroupsWhoseMakerIsGoneAreSwept) {
+  Write("self", "4:memory:/me\n");
+  MakeV1("/me");
+  const CgroupRoot root = Detect();
+  const std::string living = NewId();
+  const std::string dead = NewId();
+  const auto made = root.Create(living, Bytes::Mib(64));
+  ASSERT_TRUE(made);
+  std::filesystem::create_directory(folder_ / ("fs/memory/me/weir-" + dead));
+  std::filesystem::create_directory(folder_ / "fs/memory/me/weir-notours");
+  root.RemoveAllAbandoned();
+  EXPECT_TRUE(PathExists(folder_ / ("fs/memory/me/weir-" + living)));
+  EXPECT_TRUE(PathExists(folder_ / "fs/memory/me/weir-notours"));
+  EXPECT_FALSE(PathExists(folder_ / ("fs/memory/me/weir-" + dead)));
+}
+
+TEST_F(FakeTree, CpuQuotaOfBothVersions) {
+  const std::string mount = folder_ / "fs";
+  const std::string self = folder_ / "self";
+  EXPECT_EQ(CpuQuota(mount, self), std::nullopt);
+  Write("self", "2:cpu,cpuacct:/a\n0::/b\n");
+  Write("fs/cpu/cgroup.procs", "");
+  Write("fs/cpu/a/cgroup.procs", "");
+  Write("fs/cpu/cpu.cfs_quota_us", "-1\n");
+  Write("fs/cpu/cpu.cfs_period_us", "100000\n");
+  EXPECT_EQ(CpuQuota(mount, self), std::nullopt);
+  Write("fs/cpu/a/cpu.cfs_quota_us", "150000\n");
+  Write("fs/cpu/a/cpu.cfs_period_us", "100000\n");
+  EXPECT_EQ(CpuQuota(mount, self), 1.5);
+  MakeV2("fs/unified", "/b", "cpu");
+  Write("fs/unified/b/cpu.max", "max 100000\n");
+  EXPECT_EQ(CpuQuota(mount, self), 1.5);
+  Write("fs/unified/b/cpu.max", "50000 100000\n");
+  EXPECT_EQ(CpuQuota(mount, self), 0.5);
+}
+
+// The machine that runs the tests, whatever it offers.
+class RealGroup : public testing::Test {
+ protected:
+  void SetUp() override {
+    ::unsetenv("WEIR_TEST_MEMORY_BACKEND");
+    root_ = CgroupRoot::Detect();
+  }
+  void TearDown() override { EXPECT_THAT(Groups("/sys/fs/cgroup"), Not(HasSubstr(id_))); }
+
+  std::unique_ptr<MemoryGroup> Make(Bytes limit) {
+    auto group = root_.Create(id_, limit);
+    EXPECT_TRUE(group) << Describe(group.error());
+    return group ? *std::move(group) : nullptr;
+  }
+  static void Put(Runner& runner, const MemoryGroup& group) {
+    runner.spec.clone_into_cgroup = group.clone_into_fd();
+    runner.spec.join_cgroup = group.join_fd();
+  }
+
+  std::string id_ = NewId();
+  CgroupRoot root_;
+};
+
+TEST_F(RealGroup, DetectionLeavesNothingBehindAndSaysWhy) {
+  EXPECT_EQ(root_.reason().empty(), root_.backend() == MemoryBackend::kCgroupV2) << root_.reason();
+  const std::string before = Groups("/sys/fs/cgroup");
+  (void)CgroupRoot::Detect();
+  EXPECT_EQ(Groups("/sys/fs/cgroup"), before);
+}
+
+TEST_F(RealGroup, TheKernelKillsAChildAboveTheLimitAndCountsIt) {
+  if (root_.backend() == MemoryBackend::kRlimit) {
+    const auto group = Make(Bytes::Mib(48));
+    EXPECT_TRUE(group == nullptr || group->join_fd() == -1);
+    GTEST_SKIP() << "no memory groups here (" << root_.reason() << "); the fall-back was checked";
+  }
+  const auto group = Make(Bytes::Mib(48));
+  ASSERT_NE(group, nullptr);
+  Runner runner;
+  runner.Python("x = bytearray(b'1') * (200 << 20); print('survived')");
+  Put(runner, *group);
+  const auto finished = runner.Run();
+  ASSERT_TRUE(finished) << Describe(finished.error());
+  EXPECT_TRUE(finished->report.signaled) << finished->output;
+  EXPECT_EQ(finished->report.code, SIGKILL);
+  EXPECT_GE(group->OomKills(), 1U);
+  if (const auto peak = group->Peak()) {
+    EXPECT_LE(*peak, Bytes::Mib(48));
+    EXPECT_GT(*peak, Bytes::Mib(40));
+  }
+}
+
+TEST_F(RealGroup, AChildBelowTheLimitIsLeftAlone) {
+  if (root_.backend() == MemoryBackend::kRlimit) GTEST_SKIP() << root_.reason();
+  const auto group = Make(Bytes::Mib(100));
+  ASSERT_NE(group, nullptr);
+  Runner runner;
+  runner.Python("x = bytearray(b'1') * (30 << 20); print('fine')");
+  Put(runner, *group);
+  const auto finished = runner.Run();
+  ASSERT_TRUE(finished) << Describe(finished.error());
+  EXPECT_EQ(finished->output, "fine\n");
+  EXPECT_EQ(group->OomKills(), 0U);
+  if (const auto peak = group->Peak()) {
+    EXPECT_GT(*peak, Bytes::Mib(30));
+  }
+}
+
+TEST_F(RealGroup, KillReachesEverybodyAndTheEndLeavesNothing) {
+  auto group = Make(Bytes::Mib(300));
+  if (group == nullptr) GTEST_SKIP() << "no groups here: " << root_.reason();
+  Runner runner;
+  runner.Python(
+      "import os, time\n"
+      "for i in range(12):\n"
+      "  if os.fork() == 0:\n"
+      "    os.setsid()\n"
+      "    if os.fork() == 0: time.sleep(60)\n"
+      "    os._exit(0)\n"
+      "print('ready', flush=True)\n"
+      "time.sleep(60)");
+  Put(runner, *group);
+  const auto child = runner.Start();
+  ASSERT_TRUE(child) << Describe(child.error());
+  ASSERT_EQ(runner.Line(), "ready");
+  EXPECT_TRUE(Eventually([&] { return group->Members() == 13; })) << group->Members();
+  group->KillAll();
+  EXPECT_TRUE(WaitFor(*child, 1s));
+  EXPECT_TRUE(Eventually([&] { return group->Members() == 0; }, 1s));
+  const auto start = std::chrono::steady_clock::now();
+  group.reset();
+  EXPECT_LT(std::chrono::steady_clock::now() - start, 500ms);
+}
+
+TEST_F(RealGroup, DestructionKillsAndRemovesWithMembersInside) {
+  auto group = Make(Bytes::Mib(300));
+  if (group == nullptr) GTEST_SKIP() << "no groups here: " << root_.reason();
+  Runner runner("sleep 60 & sleep 60 & wait");
+  Put(runner, *group);
+  const auto child = runner.Start();
+  ASSERT_TRUE(child);
+  group.reset();
+  EXPECT_THAT(Groups("/sys/fs/cgroup"), Not(HasSubstr(id_)));
+  const auto report = WaitFor(*child, 1s);
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->code, SIGKILL);
+}
+
+TEST_F(RealGroup, AGroupOfAKilledLifeIsSweptAndALivingOneIsNot) {
+  const auto living = Make(Bytes::Mib(64));
+  if (living == nullptr) GTEST_SKIP() << "no groups here: " << root_.reason();
+  const std::string lost = NewId();
+  const pid_t earlier = ::fork();
+  if (earlier == 0) {
+    const auto group = root_.Create(lost, Bytes::Mib(64));
+    ::kill(::getpid(), SIGKILL);
+  }
+  ::waitpid(earlier, nullptr, 0);
+  EXPECT_THAT(Groups("/sys/fs/cgroup"), HasSubstr(lost));
+  root_.RemoveAllAbandoned();
+  const std::string left = Groups("/sys/fs/cgroup");
+  EXPECT_THAT(left, Not(HasSubstr(lost)));
+  EXPECT_THAT(left, HasSubstr(id_));
+}
+
+TEST_F(RealGroup, AGroupOfAKilledLifeIsRemovedById) {
+  const std::string lost = NewId();
+  const pid_t earlier = ::fork();
+  if (earlier == 0) {
+    auto group = root_.Create(lost, Bytes::Mib(64));
+    ::kill(::getpid(), SIGKILL);
+  }
+  ::waitpid(earlier, nullptr, 0);
+  root_.RemoveAbandoned(lost);
+  EXPECT_THAT(Groups("/sys/fs/cgroup"), Not(HasSubstr(lost)));
+}
+
+}  // namespace
+}  // namespace weir::os

@@ -1,0 +1,40 @@
+// Reading /proc: memory of processes and of the machine. Every function takes one reading and keeps nothing.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+
+namespace weir::os {
+
+struct ProcessMemory {
+  Bytes resident;   // statm: resident pages
+  Bytes anonymous;  // statm: resident minus shared; equals RssAnon
+};
+// About 11 microseconds. nullopt when the process is gone.
+std::optional<ProcessMemory> ReadStatm(pid_t pid);
+// Proportional set size, from smaps_rollup. About 1 ms for an encoder. nullopt when gone or not permitted.
+std::optional<Bytes> ReadPss(pid_t pid);
+// ReadPss of this process; zero when it cannot be read.
+Bytes OwnPss();
+// The process and all its live descendants, parents first, at most `limit`.
+std::vector<pid_t> Tree(pid_t root, std::size_t limit = 1000);
+// Sum of ReadPss over Tree(root).
+Bytes TreePss(pid_t root);
+// User plus system CPU time used so far, in clock ticks of 10 ms; nullopt when gone.
+std::optional<std::uint64_t> CpuTicks(pid_t pid);
+
+// MemAvailable of /proc/meminfo. Errors: kSystem.
+Result<Bytes> AvailableMemory();
+// Processors that this process may run on, at least 1; a cgroup CPU quota counts, rounded up.
+unsigned UsableCpus();
+// Kernel boot id; empty when unknown. A record of another boot describes processes that cannot exist any more.
+std::string BootId();
+
+}  // namespace weir::os

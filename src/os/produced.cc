@@ -1,0 +1,32 @@
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "base/text.h"
+#include "os/file.h"
+
+namespace weir::os {
+
+Result<InputFile> OpenProducedFile(int folder, const std::string& name) {
+  UniqueFd fd(::openat(folder, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  if (!fd) {
+    const int reason = errno;
+    const ErrorCode code = reason == ENOENT  ? ErrorCode::kInputMissing
+                           : reason == ELOOP ? ErrorCode::kInputNotAFile
+                                             : ErrorCode::kInputUnreadable;
+    return Fail(SystemError("cannot open the produced file " + Quoted(name), reason, code));
+  }
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) {
+    return Fail(SystemError("cannot look at the produced file " + Quoted(name), errno));
+  }
+  if (!S_ISREG(status.st_mode)) {
+    return Fail(ErrorCode::kInputNotAFile, "the produced " + Quoted(name) + " is not a regular file");
+  }
+  return InputFile{.fd = std::move(fd),
+                   .identity = {.device = status.st_dev, .inode = status.st_ino},
+                   .size = Bytes(static_cast<std::uint64_t>(status.st_size))};
+}
+
+}  // namespace weir::os

@@ -1,0 +1,45 @@
+// The two ends of a run: Source, the opened and identified input, and Target, the checked place of the result.
+// Both hold descriptors, so that what was checked is what is used, whatever happens to the names meanwhile.
+#pragma once
+
+#include <string>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "os/file.h"
+#include "store/work_folder.h"
+
+namespace weir::store {
+
+struct Source {
+  std::string path;  // as the user wrote it; for messages only
+  os::InputFile file;
+};
+
+// Errors: kInputMissing, kInputNotAFile, kInputUnreadable, kInputEmpty.
+Result<Source> OpenSource(const std::string& path);
+
+struct Target {
+  std::string path;       // as the user wrote it
+  std::string name;       // the last component
+  std::string folder_path;
+  os::UniqueFd folder;
+  os::Replace replace = os::Replace::kNo;
+};
+
+// Looks at the place before any work is done. Nothing is created.
+// Errors: kOutputFolder, kOutputUnwritable, kOutputExists (unless `overwrite`), kOutputIsInput (also through a
+// link, and with `overwrite`), kOutputFormat (no file name), kDiskFull (nothing free at all).
+Result<Target> OpenTarget(const std::string& path, bool overwrite, const Source& source);
+
+// What the child wrote as `file`, opened for reading; links and anything but a regular file are refused.
+// Errors: kVerification.
+struct Produced {
+  os::UniqueFd fd;
+  Bytes size;
+};
+Result<Produced> OpenProduced(const WorkFolder& work, const std::string& file);
+// Its first `limit` bytes.
+Result<std::string> FrontOf(const Produced& produced, Bytes limit);
+
+}  // namespace weir::store
