@@ -90,16 +90,20 @@ void AddCommonOptions(CLI::App& command, Words& words) {
   command.add_flag("--quiet", words.quiet, "No progress");
   command.add_option("--ffmpeg", words.ffmpeg, "The ffmpeg to use (also WEIR_FFMPEG)");
   command.add_option("--ffprobe", words.ffprobe, "The ffprobe to use (also WEIR_FFPROBE); default: beside ffmpeg");
-  command.add_flag("--require-sandbox", words.require_sandbox, "Refuse to work when a layer of the sandbox is missing");
+  command.add_flag("--require-sandbox", words.require_sandbox,
+                   "Refuse to work when a layer of the sandbox is missing");
   command.add_option("--max-pixels", words.max_pixels, "Refuse pictures with more pixels; default 50000000");
-  command.add_option("--timeout", words.timeout, "Stop after this long; default: ten minutes plus 60 times the length");
-  command.add_option("--stall-timeout", words.stall_timeout, "Stop when nothing advances for this long; default 120s");
+  command.add_option("--timeout", words.timeout,
+                     "Stop after this long; default: ten minutes plus 60 times the length");
+  command.add_option("--stall-timeout", words.stall_timeout,
+                     "Stop when nothing advances for this long; default 120s");
 }
 
 void AddOutputOptions(CLI::App& command, Words& words) {
   command.add_flag("--force", words.force, "Replace the output if it exists");
-  command.add_option("--verify", words.verify,
-                     "sample (default): every packet, and decoding at head, middle and tail; full: decode everything");
+  command.add_option(
+      "--verify", words.verify,
+      "sample (default): every packet, and decoding at head, middle and tail; full: decode everything");
 }
 
 template <typename T>
@@ -188,7 +192,8 @@ Result<media::Recipe> ParseRecipe(const std::string& name, const Words& words, m
   if (!words.width.empty()) {
     const auto width = ParseUnsigned(words.width);
     if (!width || *width < 16 || *width > 8192) {
-      return Fail(ErrorCode::kBadParameters, "--width: " + Quoted(words.width) + " is not a whole number from 16 to 8192");
+      return Fail(ErrorCode::kBadParameters,
+                  "--width: " + Quoted(words.width) + " is not a whole number from 16 to 8192");
     }
     thumbnail.width = static_cast<int>(*width);
   }
@@ -202,6 +207,9 @@ Result<Settings> ParseSettings(const Words& words) {
   settings.require_sandbox = words.require_sandbox;
   if (!words.memory.empty()) {
     WEIR_ASSIGN(settings.memory, Named("--memory", ParseBytes(words.memory)));
+    if (*settings.memory == Bytes()) {
+      return Fail(ErrorCode::kBadParameters, "--memory: a budget of nothing does nothing; give an amount such as 256M");
+    }
   }
   const auto choose = [](const std::string& word, const char* variable, std::string fallback) {
     if (!word.empty()) {
@@ -261,6 +269,34 @@ Error UnknownWord(const std::string& word, const CLI::App& command) {
   return {.code = ErrorCode::kBadParameters, .detail = detail};
 }
 
+// CLI11's layout without its type names, and a usage line that can be typed.
+class PlainFormatter final : public CLI::Formatter {
+ public:
+  explicit PlainFormatter(std::string usage) : usage_(std::move(usage)) { column_width(26); }
+
+  std::string make_usage(const CLI::App* /*app*/, std::string /*name*/) const override {
+    return "\nUsage: " + usage_ + "\n";
+  }
+  std::string make_option_opts(const CLI::Option* /*option*/) const override { return {}; }
+  std::string make_positionals(const CLI::App* /*app*/) const override { return {}; }
+
+ private:
+  std::string usage_;
+};
+
+const char* ExampleOf(const std::string& recipe) {
+  if (recipe == "crop") {
+    return "Example: weir crop clip.mp4 vertical.mp4 --focus left --size 1080x1920 --memory 256M";
+  }
+  if (recipe == "trim") {
+    return "Example: weir trim clip.mp4 part.mp4 --from 0:10 --to 0:25.5";
+  }
+  if (recipe == "transcode") {
+    return "Example: weir transcode clip.mov clip.webm --fit 1280x720";
+  }
+  return "Example: weir thumbnail clip.mp4 poster.jpg --at 3.5 --width 640";
+}
+
 // All that CLI11 needs for one command line; lives as long as the parse.
 struct Grammar {
   CLI::App app{kIntroduction, "weir"};
@@ -275,13 +311,17 @@ struct Grammar {
 
   Grammar() {
     app.footer(kExamples);
+    app.formatter(
+        std::make_shared<PlainFormatter>("weir COMMAND [OPTIONS] FILES   (\"weir COMMAND --help\" explains one)"));
     app.set_help_flag("-h,--help", "Print this help");
     app.set_version_flag("--version", kVersion);
     app.require_subcommand(0, 1);
     app.allow_extras();
     for (const auto& recipe : kRecipes) {
       CLI::App* command = app.add_subcommand(recipe, RecipeHelp(recipe));
-      command->add_option("files", words.files, "IN OUT")->type_name("")->expected(0, 1000);
+      command->formatter(std::make_shared<PlainFormatter>("weir " + recipe + " IN OUT [OPTIONS]"));
+      command->footer(ExampleOf(recipe));
+      command->add_option("files", words.files, "IN OUT")->expected(0, 1000);
       AddRecipeOptions(*command, recipe, words);
       AddCommonOptions(*command, words);
       AddOutputOptions(*command, words);
@@ -290,10 +330,14 @@ struct Grammar {
     }
     plan = app.add_subcommand("plan", "Forecast a recipe: every way to do it, what each needs, which one fits");
     plan->require_subcommand(0, 1);
+    plan->formatter(std::make_shared<PlainFormatter>("weir plan RECIPE IN [OUT] [OPTIONS]"));
+    plan->footer("Example: weir plan crop clip.mp4 --size 1080x1920 --memory 256M");
     plan->allow_extras();
     for (const auto& recipe : kRecipes) {
       CLI::App* command = plan->add_subcommand(recipe, "Forecast " + recipe);
-      command->add_option("files", words.files, "IN [OUT]")->type_name("")->expected(0, 1000);
+      command->formatter(std::make_shared<PlainFormatter>("weir plan " + recipe + " IN [OUT] [OPTIONS]"));
+      command->footer("Starts nothing but the probe. Exit code 12 when no way fits the budget.");
+      command->add_option("files", words.files, "IN [OUT]")->expected(0, 1000);
       AddRecipeOptions(*command, recipe, words);
       AddCommonOptions(*command, words);
       AddOutputOptions(*command, words);
@@ -301,14 +345,20 @@ struct Grammar {
       plans.emplace_back(recipe, command);
     }
     probe = app.add_subcommand("probe", "Tell what is in a file");
-    probe->add_option("files", words.files, "IN")->type_name("")->expected(0, 1000);
+    probe->formatter(std::make_shared<PlainFormatter>("weir probe IN [OPTIONS]"));
+    probe->footer("Example: weir probe clip.mp4 --json");
+    probe->add_option("files", words.files, "IN")->expected(0, 1000);
     AddCommonOptions(*probe, words);
     probe->allow_extras();
     doctor = app.add_subcommand("doctor", "Check the tools, the memory limit and the sandbox of this machine");
+    doctor->formatter(std::make_shared<PlainFormatter>("weir doctor [OPTIONS]"));
+    doctor->footer("Always runs the self-test, and remembers its result for the other commands.");
     AddCommonOptions(*doctor, words);
     doctor->allow_extras();
     completion = app.add_subcommand("completion", "Print completions for bash, zsh or fish");
-    completion->add_option("shell", shell, "bash, zsh or fish")->type_name("");
+    completion->formatter(std::make_shared<PlainFormatter>("weir completion bash|zsh|fish"));
+    completion->footer("Example: weir completion bash > /etc/bash_completion.d/weir");
+    completion->add_option("shell", shell, "bash, zsh or fish");
     completion->allow_extras();
   }
 };
@@ -332,7 +382,8 @@ Result<Invocation> RecipeInvocation(const std::string& name, const CLI::App& com
     return Fail(ErrorCode::kBadParameters, "no output file: \"weir " + name + " IN OUT\"");
   }
   if (words.files.size() > 2) {
-    return Fail(ErrorCode::kBadParameters, "one file too many: " + Quoted(words.files[2]) + "; \"weir " + name + " IN OUT\"");
+    return Fail(ErrorCode::kBadParameters,
+                "one file too many: " + Quoted(words.files[2]) + "; \"weir " + name + " IN OUT\"");
   }
   RunCommand run;
   run.kind = plan_only ? RunCommand::Kind::kPlan : RunCommand::Kind::kRecipe;
@@ -447,8 +498,10 @@ bool WantsJson(const std::vector<std::string>& arguments) {
 
 Result<Invocation> ParseCommandLine(const std::vector<std::string>& arguments) {
   Grammar grammar;
+  // All words after "--" are file names; CLI11 would hand them to the program instead of the command.
+  const auto end_of_options = std::find(arguments.begin(), arguments.end(), "--");
   // CLI11 takes the words in reverse.
-  std::vector<std::string> words(arguments.rbegin(), arguments.rend());
+  std::vector<std::string> words(std::make_reverse_iterator(end_of_options), arguments.rend());
   try {
     grammar.app.parse(words);
   } catch (const CLI::CallForHelp&) {
@@ -461,6 +514,9 @@ Result<Invocation> ParseCommandLine(const std::vector<std::string>& arguments) {
     return TextCommand{.text = kVersion};
   } catch (const CLI::ParseError& error) {
     return Fail(ErrorCode::kBadParameters, Printable(error.what()));
+  }
+  if (end_of_options != arguments.end()) {
+    grammar.words.files.insert(grammar.words.files.end(), end_of_options + 1, arguments.end());
   }
   return Interpret(grammar);
 }

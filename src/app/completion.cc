@@ -44,7 +44,8 @@ std::string Bash(const CLI::App& grammar) {
   std::string text =
       "# weir completions for bash: weir completion bash > /etc/bash_completion.d/weir\n"
       "_weir() {\n"
-      "  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]} words=\n"
+      "  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]} "
+      "words=\n"
       "  COMPREPLY=()\n"
       "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
       "    mapfile -t COMPREPLY < <(compgen -W '" +
@@ -71,20 +72,62 @@ std::string Bash(const CLI::App& grammar) {
   return text;
 }
 
+std::string Replaced(std::string text, const std::string& what, const std::string& with) {
+  for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += with.size()) {
+    text.replace(at, what.size(), with);
+  }
+  return text;
+}
+
+// One word for a shell, whatever is in it.
+std::string ShellQuoted(const std::string& text) { return "'" + Replaced(text, "'", "'\\''") + "'"; }
+
+std::string ZshArguments(const CLI::App& command) {
+  std::string text = "_arguments";
+  for (const CLI::Option* option : command.get_options()) {
+    for (const auto& name : option->get_lnames()) {
+      const auto explained = Replaced(Replaced(option->get_description(), "[", "\\["), "]", "\\]");
+      std::string entry = "--" + name + "[" + explained + "]";
+      if (const auto values = kValues.find("--" + name); values != kValues.end()) {
+        entry += ":" + name + ":(" + Replaced(values->second, ":", "\\:") + ")";
+      } else if (option->get_items_expected_max() > 0) {
+        entry += ":" + name + ":";
+      }
+      text += " \\\n        " + ShellQuoted(entry);
+    }
+  }
+  return text + " \\\n        '*:file:_files'";
+}
+
 std::string Zsh(const CLI::App& grammar) {
-  return "#compdef weir\n# weir completions for zsh, through bash's: weir completion zsh > ~/.zfunc/_weir\n"
-         "autoload -U +X bashcompinit && bashcompinit\n" +
-         Bash(grammar);
+  std::string text =
+      "#compdef weir\n# weir completions for zsh: weir completion zsh > ~/.zfunc/_weir\n"
+      "_weir() {\n  local -a commands recipes\n  commands=(\n";
+  for (const CLI::App* command : CommandsOf(grammar)) {
+    text += "    " + ShellQuoted(command->get_name() + ":" + Replaced(command->get_description(), ":", "\\:")) + "\n";
+  }
+  text +=
+      "  )\n  if (( CURRENT == 2 )); then\n    _describe command commands\n    return\n  fi\n"
+      "  case $words[2] in\n";
+  for (const CLI::App* command : CommandsOf(grammar)) {
+    const auto nested = CommandsOf(*command);
+    text += "    " + command->get_name() + ")\n      ";
+    if (!nested.empty()) {
+      text += "if (( CURRENT == 3 )); then _values recipe " + NamesOf(nested) + "; return; fi\n      " +
+              ZshArguments(*nested.front());
+    } else if (command->get_name() == "completion") {
+      text += "_values shell bash zsh fish";
+    } else {
+      text += ZshArguments(*command);
+    }
+    text += "\n      ;;\n";
+  }
+  return text + "  esac\n}\n_weir \"$@\"\n";
 }
 
 std::string Fish(const CLI::App& grammar) {
   std::string text = "# weir completions for fish: weir completion fish > ~/.config/fish/completions/weir.fish\n";
-  const auto quoted = [](std::string words) {
-    for (std::size_t at = 0; (at = words.find('\'', at)) != std::string::npos; at += 2) {
-      words.insert(at, "\\");
-    }
-    return "'" + words + "'";
-  };
+  const auto quoted = [](const std::string& words) { return "'" + Replaced(words, "'", "\\'") + "'"; };
   for (const CLI::App* command : CommandsOf(grammar)) {
     text += "complete -c weir -n __fish_use_subcommand -a " + command->get_name() + " -d " +
             quoted(command->get_description()) + "\n";
@@ -119,8 +162,9 @@ Result<std::string> CompletionFor(const std::string& shell, const CLI::App& gram
   if (shell == "fish") {
     return Fish(grammar);
   }
-  return Fail(ErrorCode::kBadParameters, (shell.empty() ? "completion needs a shell" : "unknown shell " + Quoted(shell)) +
-                                             std::string(": \"weir completion bash\", zsh or fish"));
+  return Fail(ErrorCode::kBadParameters,
+              (shell.empty() ? "completion needs a shell" : "unknown shell " + Quoted(shell)) +
+                  std::string(": \"weir completion bash\", zsh or fish"));
 }
 
 }  // namespace weir::app

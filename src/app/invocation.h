@@ -17,7 +17,7 @@ namespace weir::app {
 struct Settings {
   std::optional<Bytes> memory;  // nullopt: half of what is free
   std::string ffmpeg = "ffmpeg";
-  std::string ffprobe;          // empty: beside ffmpeg, else in PATH
+  std::string ffprobe;  // empty: beside ffmpeg, else in PATH
   bool require_sandbox = false;
   bool json = false;
   bool quiet = false;

@@ -115,7 +115,8 @@ int RunToResult(const RunCommand& command) {
   const bool json = command.settings.json;
   boost::asio::io_context loop(1);
   Interrupts interrupts(loop);
-  auto session = Session::Open(loop, command.settings, false, [&](process::Launcher* launcher) { interrupts.KillOnInterrupt(launcher); });
+  auto session = Session::Open(loop, command.settings, false,
+                               [&](process::Launcher* launcher) { interrupts.KillOnInterrupt(launcher); });
   if (!session) {
     return Report(interrupts.why() ? *interrupts.why() : session.error(), json, nullptr);
   }
@@ -151,8 +152,9 @@ int RunToResult(const RunCommand& command) {
   }
   view.Clear();
   if (!outcome) {
-    return Report({.code = ErrorCode::kInternal, .detail = "the run ended without a result; this is a defect of weir"},
-                  json, nullptr);
+    return Report(
+        {.code = ErrorCode::kInternal, .detail = "the run ended without a result; this is a defect of weir"}, json,
+        nullptr);
   }
   if (!outcome->status) {
     return Report(outcome->status.error(), json, &outcome->account);
@@ -160,12 +162,11 @@ int RunToResult(const RunCommand& command) {
   const auto& account = outcome->account;
   switch (command.kind) {
     case RunCommand::Kind::kProbe:
-      return Delivered(json ? RunAsJson(command, **session, account)
-                            : ProbeAsText(command.ask.input_path, account.source),
-                       json);
+      return Delivered(
+          json ? RunAsJson(command, **session, account) : ProbeAsText(command.ask.input_path, account.source), json);
     case RunCommand::Kind::kPlan: {
-      const int printed = Delivered(
-          json ? RunAsJson(command, **session, account) : LadderAsText(**session, account), json);
+      const int printed =
+          Delivered(json ? RunAsJson(command, **session, account) : LadderAsText(**session, account), json);
       if (printed == 0 && account.refusal) {
         return json ? InfoOf(account.refusal->code).exit_code : Report(*account.refusal, false, nullptr);
       }
@@ -181,7 +182,8 @@ int RunToResult(const RunCommand& command) {
 int RunDoctor(const DoctorCommand& command) {
   boost::asio::io_context loop(1);
   Interrupts interrupts(loop);
-  auto session = Session::Open(loop, command.settings, true, [&](process::Launcher* launcher) { interrupts.KillOnInterrupt(launcher); });
+  auto session = Session::Open(loop, command.settings, true,
+                               [&](process::Launcher* launcher) { interrupts.KillOnInterrupt(launcher); });
   if (!session) {
     return Report(interrupts.why() ? *interrupts.why() : session.error(), command.settings.json, nullptr);
   }

@@ -27,9 +27,7 @@ bool IsUtf8(std::string_view text) {
 }
 
 // File names are bytes; JSON is UTF-8. Names that are not are shown escaped.
-json::string Text(std::string_view text) {
-  return IsUtf8(text) ? json::string(text) : json::string(Printable(text));
-}
+json::string Text(std::string_view text) { return IsUtf8(text) ? json::string(text) : json::string(Printable(text)); }
 
 json::value Seconds3(Duration duration) { return static_cast<double>(duration.count() / 1'000'000) / 1000.0; }
 json::value Seconds3(MediaTime time) { return static_cast<double>(time.count()) / 1e6; }
@@ -106,13 +104,13 @@ json::object PlanAsJson(const media::Plan& plan) {
 json::array AttemptsAsJson(const jobs::Account& account) {
   json::array attempts;
   for (const auto& attempt : account.attempts) {
-    attempts.push_back(json::object{
-        {"plan", Text(attempt.plan)},
-        {"lease_bytes", Count(attempt.forecast.lease)},
-        {"forecast_peak_bytes", Count(attempt.forecast.peak)},
-        {"measured_peak_bytes", Count(attempt.measured_peak)},
-        {"cgroup_peak_bytes", attempt.cgroup_peak ? Count(*attempt.cgroup_peak) : json::value()},
-        {"ending", attempt.ending}});
+    attempts.push_back(
+        json::object{{"plan", Text(attempt.plan)},
+                     {"lease_bytes", Count(attempt.forecast.lease)},
+                     {"forecast_peak_bytes", Count(attempt.forecast.peak)},
+                     {"measured_peak_bytes", Count(attempt.measured_peak)},
+                     {"cgroup_peak_bytes", attempt.cgroup_peak ? Count(*attempt.cgroup_peak) : json::value()},
+                     {"ending", attempt.ending}});
   }
   return attempts;
 }
@@ -158,8 +156,7 @@ std::string RunAsJson(const RunCommand& command, const Session& session, const j
     out["budget_bytes"] = Count(session.budget().total);
     out["available_bytes"] = Count(world.ledger.largest_possible());
     out["backend"] = backend;
-    out["chosen"] =
-        account.chosen ? json::value(Text(account.ladder.plans[*account.chosen].name)) : json::value();
+    out["chosen"] = account.chosen ? json::value(Text(account.ladder.plans[*account.chosen].name)) : json::value();
     if (account.refusal) {
       out["ok"] = false;
       out["refusal"] = ErrorAsJson(*account.refusal);
@@ -186,14 +183,14 @@ std::string RunAsJson(const RunCommand& command, const Session& session, const j
   output["size_bytes"] = Count(account.output_size);
   out["output"] = std::move(output);
   out["plan"] = PlanAsJson(plan);
-  out["memory"] = json::object{
-      {"budget_bytes", Count(session.budget().total)},
-      {"backend", backend},
-      {"forecast_peak_bytes", Count(plan.forecast.peak)},
-      {"lease_bytes", Count(plan.forecast.lease)},
-      {"measured_peak_bytes", Count(attempt.measured_peak)},
-      {"cgroup_peak_bytes", attempt.cgroup_peak ? Count(*attempt.cgroup_peak) : json::value()},
-      {"own_pss_bytes", Count(session.OwnPss())}};
+  out["memory"] =
+      json::object{{"budget_bytes", Count(session.budget().total)},
+                   {"backend", backend},
+                   {"forecast_peak_bytes", Count(plan.forecast.peak)},
+                   {"lease_bytes", Count(plan.forecast.lease)},
+                   {"measured_peak_bytes", Count(attempt.measured_peak)},
+                   {"cgroup_peak_bytes", attempt.cgroup_peak ? Count(*attempt.cgroup_peak) : json::value()},
+                   {"own_pss_bytes", Count(session.OwnPss())}};
   out["attempts"] = AttemptsAsJson(account);
   json::array checks;
   for (const auto& line : account.checks.lines) {

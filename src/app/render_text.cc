@@ -73,9 +73,9 @@ std::string ProbeAsText(const std::string& path, const media::MediaFacts& facts)
                                               video.bit_depth));
   }
   for (const auto& audio : facts.audio) {
-    text += Field("audio", fmt::format("{}, {} Hz, {} channels{}", Printable(audio.codec), audio.sample_rate,
-                                       audio.channels,
-                                       audio.layout.empty() ? "" : " (" + Printable(audio.layout) + ")"));
+    text +=
+        Field("audio", fmt::format("{}, {} Hz, {} channels{}", Printable(audio.codec), audio.sample_rate,
+                                   audio.channels, audio.layout.empty() ? "" : " (" + Printable(audio.layout) + ")"));
   }
   for (const auto& other : facts.others) {
     text += Field("also", fmt::format("{} ({})", Printable(other.kind),
@@ -99,8 +99,8 @@ std::string PlanAsText(const RunCommand& command, const Session& session, const 
   text += Field("budget", BudgetLine(session));
   text += Field("plan", fmt::format("{} (way {} of {}, the fastest that fits); cost: {}", plan.name,
                                     *account.chosen + 1, account.ladder.plans.size(), plan.costs));
-  text += Field("forecast", fmt::format("peak {}, lease {}", ToString(plan.forecast.peak),
-                                        ToString(plan.forecast.lease)));
+  text += Field("forecast",
+                fmt::format("peak {}, lease {}", ToString(plan.forecast.peak), ToString(plan.forecast.lease)));
   for (const auto& note : account.ladder.notes) {
     text += Field("note", note);
   }
@@ -126,13 +126,14 @@ std::string LadderAsText(const Session& session, const jobs::Account& account) {
 
 std::string ResultAsText(const RunCommand& command, const Session& session, const jobs::Account& account) {
   const auto& attempt = account.attempts.back();
-  std::string text = Field(
-      "measured", fmt::format("peak {} ({:+.1f} % against the forecast), weir itself {}", ToString(attempt.measured_peak),
-                              PercentOff(attempt.measured_peak, attempt.forecast.peak), ToString(session.OwnPss())));
-  text += Field("time", fmt::format("{:.2f} s: probe {:.2f}, work {:.2f}, checks {:.2f}; {:.2f} s of processor time",
-                                    Seconds(account.total_time), Seconds(account.probe_time),
-                                    Seconds(account.work_time), Seconds(account.verify_time),
-                                    Seconds(Duration(account.cpu_time))));
+  std::string text =
+      Field("measured",
+            fmt::format("peak {} ({:+.1f} % against the forecast), weir itself {}", ToString(attempt.measured_peak),
+                        PercentOff(attempt.measured_peak, attempt.forecast.peak), ToString(session.OwnPss())));
+  text +=
+      Field("time", fmt::format("{:.2f} s: probe {:.2f}, work {:.2f}, checks {:.2f}; {:.2f} s of processor time",
+                                Seconds(account.total_time), Seconds(account.probe_time), Seconds(account.work_time),
+                                Seconds(account.verify_time), Seconds(Duration(account.cpu_time))));
   text += Field("verified", account.checks.Summary());
   text += Field("output", fmt::format("{}: {}, {}", Quoted(command.ask.output_path), Brief(account.output),
                                       ToString(account.output_size)));
@@ -149,9 +150,10 @@ std::string DoctorAsText(const Session& session) {
   if (!walls.cgroups.reason().empty()) {
     text += Field("", walls.cgroups.reason());
   }
-  std::string layers = fmt::format("Landlock (ABI {}), seccomp {}, PID namespace {}, cgroup kill {}",
-                                   walls.support.landlock_abi, walls.support.seccomp ? "yes" : "NO",
-                                   walls.support.pid_namespace ? "yes" : "NO", walls.cgroups.can_kill() ? "yes" : "no");
+  std::string layers =
+      fmt::format("Landlock (ABI {}), seccomp {}, PID namespace {}, cgroup kill {}", walls.support.landlock_abi,
+                  walls.support.seccomp ? "yes" : "NO", walls.support.pid_namespace ? "yes" : "NO",
+                  walls.cgroups.can_kill() ? "yes" : "no");
   text += Field("sandbox", layers);
   text += Field("weir", fmt::format("{} of memory (PSS) now, {} processors usable", ToString(session.OwnPss()),
                                     world.machine.cpus));

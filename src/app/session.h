@@ -22,7 +22,7 @@ namespace weir::app {
 struct BudgetFacts {
   Bytes total;
   bool given = false;
-  Bytes free;                  // of machine and cgroup, when the budget was derived from it
+  Bytes free;  // of machine and cgroup, when the budget was derived from it
   bool limited_by_cgroup = false;
   Bytes own_use;
 };

@@ -77,8 +77,9 @@ Error WhyFailed(const std::string& path, const std::string& what, const Spoken& 
       (memory < kSelfTestMemory && !std::holds_alternative<process::Exited>(spoken.report.ending))) {
     if (memory < kSelfTestMemory) {
       return Error{.code = ErrorCode::kOverBudget,
-                   .detail = "the budget leaves " + ToString(memory) + " for children, and ffmpeg alone needs up to " +
-                             ToString(kSelfTestMemory) + " to start; give more with --memory"}
+                   .detail = "the budget leaves " + ToString(memory) +
+                             " for children, and ffmpeg alone needs up to " + ToString(kSelfTestMemory) +
+                             " to start; give more with --memory"}
           .With("required_bytes", kSelfTestMemory.count())
           .With("available_bytes", memory.count());
     }
@@ -99,10 +100,12 @@ Result<std::string> Identify(boost::asio::io_context& loop, process::Launcher& l
 Status SelfTest(boost::asio::io_context& loop, process::Launcher& launcher, const store::StateFolder& state,
                 const std::string& ffmpeg, Bytes memory) {
   WEIR_ASSIGN(const auto work, store::WorkFolder::Create(state, state.cache(), NewId()));
-  auto order = SmallOrder(ffmpeg,
-                          {"-hide_banner", "-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc=s=64x64:r=25:d=0.2",
-                           "-f", "lavfi", "-i", "sine=d=0.2", "-threads", "1", "-c:v", "libx264", "-preset", "ultrafast",
-                           "-c:a", "aac", "-movflags", "+faststart", "-y", "file:out.mp4"},
+  auto order = SmallOrder(ffmpeg, {"-hide_banner", "-nostdin",   "-v",   "error",
+                                   "-f",           "lavfi",      "-i",   "testsrc=s=64x64:r=25:d=0.2",
+                                   "-f",           "lavfi",      "-i",   "sine=d=0.2",
+                                   "-threads",     "1",          "-c:v", "libx264",
+                                   "-preset",      "ultrafast",  "-c:a", "aac",
+                                   "-movflags",    "+faststart", "-y",   "file:out.mp4"},
                           memory);
   order.purpose = "self-test";
   order.working_folder = work.fd();

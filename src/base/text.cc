@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cstddef>
 #include <iterator>
+#include <memory>
 #include <numeric>
 #include <system_error>
 
@@ -20,8 +21,8 @@ bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 template <typename Number>
 std::optional<Number> ParseWhole(std::string_view text) {
   Number value{};
-  const char* end = text.data() + text.size();
-  const auto [stopped, error] = std::from_chars(text.data(), end, value);
+  const char* const end = std::to_address(text.end());
+  const auto [stopped, error] = std::from_chars(std::to_address(text.begin()), end, value);
   if (error != std::errc() || stopped != end) {
     return std::nullopt;
   }

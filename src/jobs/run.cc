@@ -111,7 +111,8 @@ class Run::Impl {
   }
 
   // Starts a small child that reads the input and prints; `then` gets its text.
-  void RunHelper(const char* purpose, const media::HelperCommand& command, std::function<void(std::string)> then) {
+  void RunHelper(const char* purpose, const media::HelperCommand& command,
+                 std::function<void(const std::string& text, const std::string& complaints)> then) {
     if (EndedByCancel()) {
       return;
     }
@@ -126,7 +127,8 @@ class Run::Impl {
     probe_was_squeezed_ = wanted < command.lease;
     auto order = workplace::OrderFor(world_, purpose, world_.tools.ffprobe, command.arguments, lease_.size());
     order.inputs = {source_->file.fd.get()};
-    order.deadline = command.deadline;
+    order.deadline =
+        world_.limits.deadline.count() > 0 ? std::min(command.deadline, world_.limits.deadline) : command.deadline;
     auto text = std::make_shared<std::string>();
     process::Hooks hooks;
     hooks.on_stdout = [text](std::string_view chunk) {
@@ -138,7 +140,7 @@ class Run::Impl {
       if (auto failure = HelperFailure(report)) {
         return End(*std::move(failure));
       }
-      then(std::move(*text));
+      then(*text, report.stderr_text);
     });
   }
 
@@ -160,26 +162,27 @@ class Run::Impl {
   }
 
   Error ProbeOutOfMemory() const {
-    const std::string what = "probing " + Quoted(ask_.input_path) + " was stopped at its memory limit of " +
-                             ToString(lease_.size());
+    const std::string what =
+        "probing " + Quoted(ask_.input_path) + " was stopped at its memory limit of " + ToString(lease_.size());
     if (probe_was_squeezed_) {
       return Error{.code = ErrorCode::kOverBudget,
                    .detail = what + ", all that the budget leaves; give more with --memory"}
           .With("available_bytes", lease_.size().count());
     }
-    return Error{.code = ErrorCode::kInputTooLarge, .detail = what + ", more than any picture within the limits needs"};
+    return Error{.code = ErrorCode::kInputTooLarge,
+                 .detail = what + ", more than any picture within the limits needs"};
   }
 
   // Starts the one child of this step; `then` is called from the loop when it has ended, with child_ gone.
   void StartChild(const process::Order& order, process::Hooks hooks,
                   std::function<void(const process::ChildReport&)> then) {
-    auto child = world_.launcher.Start(
-        order, std::move(hooks), alive_.Guard([this, then = std::move(then)](process::ChildReport report) {
-          // The child object must outlive its own callback.
-          auto keep = std::move(child_);
-          account_.cpu_time += report.user_time + report.system_time;
-          then(report);
-        }));
+    auto child = world_.launcher.Start(order, std::move(hooks),
+                                       alive_.Guard([this, then = std::move(then)](process::ChildReport report) {
+                                         // The child object must outlive its own callback.
+                                         auto keep = std::move(child_);
+                                         account_.cpu_time += report.user_time + report.system_time;
+                                         then(report);
+                                       }));
     if (!child) {
       return End(std::move(child).error());
     }
@@ -189,32 +192,38 @@ class Run::Impl {
   void Probe() {
     Enter(Phase::kProbing);
     probe_started_ = world_.clock.Now();
-    RunHelper("probe", media::BuildProbe(world_.limits.input), [this](const std::string& json) {
-      lease_ = {};
-      auto facts = media::ParseProbe(json);
-      if (!facts) {
-        return End(Error{.code = facts.error().code,
-                         .detail = "the input " + Quoted(ask_.input_path) + " is not a media file that can be read"}
-                       .From(std::move(facts).error()));
-      }
-      account_.source = *std::move(facts);
-      if (account_.source.size == Bytes()) {
-        account_.source.size = source_->file.size;
-      }
-      if (!ask_.request) {
-        account_.probe_time = world_.clock.Now() - probe_started_;
-        return End(Status{});
-      }
-      const auto* trim = std::get_if<media::Trim>(&ask_.request->recipe);
-      if (trim == nullptr || !media::NeedsCutFacts(*ask_.request, account_.source)) {
-        return Plan({});
-      }
-      RunHelper("keyframes", media::BuildKeyframeProbe(trim->from, world_.limits.input),
-           [this, from = trim->from](const std::string& lines) {
-             lease_ = {};
-             Plan(media::ParseKeyframes(lines, from));
-           });
-    });
+    RunHelper("probe", media::BuildProbe(world_.limits.input),
+              [this](const std::string& json, const std::string& complaints) {
+                lease_ = {};
+                auto facts = media::ParseProbe(json);
+                if (facts && facts->video && facts->video->coded.width == 0) {
+                  // ffprobe ends with success when it would not decode a picture beyond the limits.
+                  return End(media::ClassifyFailure(media::Stage::kProbe, 1, complaints, Quoted(ask_.input_path)));
+                }
+                if (!facts) {
+                  return End(Error{
+                      .code = facts.error().code,
+                      .detail = "the input " + Quoted(ask_.input_path) + " is not a media file that can be read"}
+                                 .From(std::move(facts).error()));
+                }
+                account_.source = *std::move(facts);
+                if (account_.source.size == Bytes()) {
+                  account_.source.size = source_->file.size;
+                }
+                if (!ask_.request) {
+                  account_.probe_time = world_.clock.Now() - probe_started_;
+                  return End(Status{});
+                }
+                const auto* trim = std::get_if<media::Trim>(&ask_.request->recipe);
+                if (trim == nullptr || !media::NeedsCutFacts(*ask_.request, account_.source)) {
+                  return Plan({});
+                }
+                RunHelper("keyframes", media::BuildKeyframeProbe(trim->from, world_.limits.input),
+                          [this, from = trim->from](const std::string& lines, const std::string& /*complaints*/) {
+                            lease_ = {};
+                            Plan(media::ParseKeyframes(lines, from));
+                          });
+              });
   }
 
   void Plan(const media::CutFacts& cut) {
@@ -295,11 +304,12 @@ class Run::Impl {
   }
 
   void Worked(const process::ChildReport& report) {
-    account_.attempts.push_back({.plan = plan().name,
-                                 .forecast = plan().forecast,
-                                 .measured_peak = report.peak_tree,
-                                 .cgroup_peak = report.cgroup_peak,
-                                 .ending = process::NameOf(report.ending)});
+    account_.attempts.push_back(
+        {.plan = plan().name,
+         .forecast = plan().forecast,
+         .measured_peak = report.peak_tree,
+         .cgroup_peak = report.cgroup_peak,
+         .ending = workplace::RanOutOfMemory(report) ? "oom_killed" : process::NameOf(report.ending)});
     work_stderr_ = report.stderr_text;
     if (EndedByCancel()) {
       return;
@@ -388,13 +398,14 @@ class Run::Impl {
     account_.checks = std::move(verified->report);
     account_.output = std::move(verified->facts);
     if (!account_.checks.ok()) {
-      // ffmpeg sometimes ends with status 0 although its last writes were refused.
-      if (media::ClassifyFailure(media::Stage::kWork, 1, work_stderr_, "").code == ErrorCode::kDiskFull) {
-        return End(media::ClassifyFailure(media::Stage::kWork, 1, work_stderr_, Quoted(ask_.input_path)));
+      // ffmpeg ends with status 0 although its last writes were refused, or the input broke off: its words tell.
+      Error cause = media::ClassifyFailure(media::Stage::kWork, 1, work_stderr_, Quoted(ask_.input_path));
+      if (cause.code == ErrorCode::kDiskFull || cause.code == ErrorCode::kInputDamaged) {
+        return End(std::move(cause));
       }
-      return End(Error{.code = ErrorCode::kVerification,
-                       .detail = "the output is not what was asked for, and was not kept: " +
-                                 account_.checks.FirstDifference()});
+      return End(Error{
+          .code = ErrorCode::kVerification,
+          .detail = "the output is not what was asked for, and was not kept: " + account_.checks.FirstDifference()});
     }
     Enter(Phase::kPublishing);
     End(store::Publish(*work_, plan().output_file, target_->folder.get(), target_->name, target_->replace));

@@ -103,10 +103,10 @@ class Verification::Impl {
     } else {
       hooks.on_progress = [&look](std::string_view chunk) { return look.progress.Feed(chunk); };
     }
-    WEIR_ASSIGN(look.child,
-                world_.launcher.Start(order, std::move(hooks), alive_.Guard([this, &look](const process::ChildReport& report) {
-                  Ended(look, report);
-                })));
+    WEIR_ASSIGN(look.child, world_.launcher.Start(order, std::move(hooks),
+                                                  alive_.Guard([this, &look](const process::ChildReport& report) {
+                                                    Ended(look, report);
+                                                  })));
     return {};
   }
 
@@ -116,7 +116,8 @@ class Verification::Impl {
       Read(look, report);
     }
     // The child object must outlive its own callback.
-    auto done = std::find_if(running_.begin(), running_.end(), [&look](const Look& other) { return &other == &look; });
+    auto done =
+        std::find_if(running_.begin(), running_.end(), [&look](const Look& other) { return &other == &look; });
     std::list<Look> keep;
     keep.splice(keep.begin(), running_, done);
     StartMore();
@@ -125,9 +126,10 @@ class Verification::Impl {
   void Read(Look& look, const process::ChildReport& report) {
     const auto* exited = std::get_if<process::Exited>(&report.ending);
     if (workplace::RanOutOfMemory(report)) {
-      failure_ = Error{.code = ErrorCode::kOutOfMemory,
-                       .detail = "checking the output (" + look.command.where + ") was stopped at its memory limit of " +
-                                 ToString(look.command.lease) + "; give more with --memory"};
+      failure_ =
+          Error{.code = ErrorCode::kOutOfMemory,
+                .detail = "checking the output (" + look.command.where + ") was stopped at its memory limit of " +
+                          ToString(look.command.lease) + "; give more with --memory"};
       return;
     }
     if (exited == nullptr) {
@@ -200,7 +202,8 @@ class Verification::Impl {
 Verification::Verification(World& world, const store::WorkFolder& work, store::Produced produced,
                            const media::Expectation& expectation, const media::MediaFacts& source,
                            media::VerifyDepth depth, std::function<void(Result<Verified>)> on_end)
-    : impl_(std::make_unique<Impl>(world, work, std::move(produced), expectation, source, depth, std::move(on_end))) {}
+    : impl_(std::make_unique<Impl>(world, work, std::move(produced), expectation, source, depth, std::move(on_end))) {
+}
 Verification::~Verification() = default;
 void Verification::Start() { impl_->Start(); }
 void Verification::Kill() { impl_->Kill(); }

@@ -72,8 +72,8 @@ Error ErrorOf(const process::ChildReport& report, const std::string& program, co
             return failed(ErrorCode::kChildFailed, "ended with status " + std::to_string(exited.status));
           },
           [&](const process::Signaled& signaled) {
-            return failed(ErrorCode::kCrashed, "was ended by signal " + std::to_string(signaled.signal) +
-                                                   ", which weir did not send")
+            return failed(ErrorCode::kCrashed,
+                          "was ended by signal " + std::to_string(signaled.signal) + ", which weir did not send")
                 .With("signal", static_cast<std::uint64_t>(signaled.signal));
           },
           [&](const process::OomKilled& killed) {
@@ -81,8 +81,8 @@ Error ErrorOf(const process::ChildReport& report, const std::string& program, co
                 .With("lease_bytes", killed.limit.count());
           },
           [&](const process::TimedOut& late) {
-            return failed(ErrorCode::kTimedOut, "was stopped at its deadline of " + InSeconds(late.deadline) +
-                                                    "; --timeout sets another");
+            return failed(ErrorCode::kTimedOut,
+                          "was stopped at its deadline of " + InSeconds(late.deadline) + "; --timeout sets another");
           },
           [&](const process::Stalled&) {
             return failed(ErrorCode::kStalled, "made no progress for " + InSeconds(limits.stall) +

@@ -136,14 +136,14 @@ Ladder EncodeLadder(const Source& source, const Request& request, const VideoJob
   const double rate = FramesPerSecond(video);
   const MediaTime frame = FrameTime(video);
 
-  // How much of the span has pictures: the sound may outlast them.
-  double shown = Seconds(span.length);
-  if (video.duration) {
-    const double end = Seconds(*video.duration + (video.start && source.facts.start
-                                                      ? std::max(MediaTime(0), *video.start - *source.facts.start)
-                                                      : MediaTime(0)));
-    shown = std::clamp(end - Seconds(span.from), 0.0, shown);
-  }
+  // Where a stream ends within the span: the sound may outlast the pictures, or the other way round.
+  const auto shown_of = [&](const std::optional<MediaTime>& start, const std::optional<MediaTime>& duration) {
+    if (!duration) return std::optional<MediaTime>();
+    const MediaTime late = start && source.facts.start ? std::max(MediaTime(0), *start - *source.facts.start) : MediaTime(0);
+    return std::optional(std::clamp(late + *duration - span.from, MediaTime(0), span.length));
+  };
+  const std::optional<MediaTime> pictures = shown_of(video.start, video.duration);
+  const double shown = Seconds(pictures.value_or(span.length));
   double most = Seconds(span.length) * rate;
   double least = shown * rate;
   if (span.whole && video.frames && *video.frames > 0) {
@@ -167,7 +167,11 @@ Ladder EncodeLadder(const Source& source, const Request& request, const VideoJob
   expectation.container = muxer.word;
   expectation.video = ExpectedVideo{.codec = job.codec, .size = job.output, .pixel_format = "yuv420p"};
   if (!video.variable_rate) expectation.video->rate = TidyRate(video);
+  expectation.video->duration = pictures;
   expectation.audio = audio.expected;
+  for (std::size_t i = 0; i < expectation.audio.size(); ++i) {
+    expectation.audio[i].duration = shown_of(source.facts.audio[i].start, source.facts.audio[i].duration);
+  }
   expectation.subtitles = subtitles.count;
   expectation.duration = span.length;
   expectation.duration_tolerance = frame + std::chrono::milliseconds(5);
@@ -185,6 +189,7 @@ Ladder EncodeLadder(const Source& source, const Request& request, const VideoJob
   rest += NeedOfAudio(audio.encoders);
   rest += NeedOfIndex(PacketsOf(source.facts, source.facts.length()), written);
 
+  const Seek seek = SeekTo(source.facts, span.from);
   std::vector<std::string> tail;
   const auto append = [](std::vector<std::string>& to, const std::vector<std::string>& from) {
     to.insert(to.end(), from.begin(), from.end());
@@ -195,6 +200,7 @@ Ladder EncodeLadder(const Source& source, const Request& request, const VideoJob
   append(tail, MetadataArguments(request, source.facts));
   tail.emplace_back("-dn");
   if (subtitles.count == 0) tail.emplace_back("-sn");
+  if (seek.after) append(tail, {"-ss", SecondsText(*seek.after)});
   if (!span.whole) append(tail, {"-t", SecondsText(span.length)});
   append(tail, MuxerArguments(muxer, request));
 
@@ -202,8 +208,7 @@ Ladder EncodeLadder(const Source& source, const Request& request, const VideoJob
   for (Rung& rung : RungsOf(job, source.cpus)) {
     Plan plan;
     plan.name = std::move(rung.name);
-    plan.arguments = InputArguments(source, rung.decoder_threads,
-                                    span.from > MediaTime(0) ? std::optional(span.from) : std::nullopt);
+    plan.arguments = InputArguments(source, rung.decoder_threads, seek.before);
     append(plan.arguments, {"-map", "0:" + std::to_string(video.index)});
     for (const AudioStream& stream : source.facts.audio) {
       append(plan.arguments, {"-map", "0:" + std::to_string(stream.index)});

@@ -76,7 +76,9 @@ TEST(PacketScan, OrderOfTheFieldsDoesNotMatter) {
 
 TEST(PacketScan, GarbageIsCounted) {
   PacketScan scan;
-  scan.Feed("nonsense\nstream_index=-1|size=1\nstream_index=0\nstream_index=0|size=-5\nstream_index=99999999999999999999|size=1\n");
+  scan.Feed(
+      "nonsense\nstream_index=-1|size=1\nstream_index=0\nstream_index=0|size=-5\nstream_index=99999999999999999999|"
+      "size=1\n");
   EXPECT_EQ(scan.unreadable_lines(), 5);
   EXPECT_TRUE(scan.streams().empty());
   scan.Feed(std::string(5'000'000, 'x'));

@@ -216,6 +216,14 @@ std::vector<std::string> RateArguments(const VideoStream& video) {
           grid ? std::to_string(rate.den) + ":" + std::to_string(rate.num) : "1:90000"};
 }
 
+Seek SeekTo(const MediaFacts& facts, std::optional<MediaTime> time) {
+  constexpr MediaTime kRunUp = std::chrono::seconds(12);  // key pictures are rarely further apart
+  if (!time || *time <= MediaTime(0)) return {};
+  if (!In(facts.container, {"mpegts", "mpeg", "flv"})) return {.before = time, .after = {}};
+  if (*time <= kRunUp) return {.before = {}, .after = time};
+  return {.before = *time - kRunUp, .after = kRunUp};
+}
+
 std::vector<std::string> InputArguments(const Source& source, unsigned decoder_threads,
                                         std::optional<MediaTime> seek) {
   std::vector<std::string> out = FfmpegStart(source.limits);

@@ -100,6 +100,15 @@ struct VideoJob {
 Ladder EncodeLadder(const Source& source, const Request& request, const VideoJob& job, const Span& span,
                     const AudioChoice& audio, const SubtitleChoice& subtitles, std::vector<std::string> notes);
 
+// How to get to a time: options before and after the input.
+struct Seek {
+  std::optional<MediaTime> before;
+  std::optional<MediaTime> after;
+};
+// Containers without an index land anywhere, also between key pictures; there the input is read from well before,
+// and what comes too early is thrown away after decoding.
+Seek SeekTo(const MediaFacts& facts, std::optional<MediaTime> time);
+
 // Front of every ffmpeg argv, up to and with the input.
 std::vector<std::string> InputArguments(const Source& source, unsigned decoder_threads, std::optional<MediaTime> seek);
 // Tags: dropped, or kept; language of audio kept either way.

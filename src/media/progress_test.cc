@@ -58,7 +58,8 @@ TEST(Progress, AnyPiecesGiveTheSame) {
   for (std::size_t step = 1; step < 40; ++step) {
     ProgressParser parser;
     bool advanced = false;
-    for (std::size_t at = 0; at < kBlock.size(); at += step) advanced = parser.Feed(kBlock.substr(at, step)) || advanced;
+    for (std::size_t at = 0; at < kBlock.size(); at += step)
+      advanced = parser.Feed(kBlock.substr(at, step)) || advanced;
     EXPECT_TRUE(advanced) << step;
     EXPECT_EQ(parser.current().frame, 81) << step;
     EXPECT_EQ(parser.blocks(), 1U) << step;
@@ -71,7 +72,9 @@ TEST(Progress, NegativeAndHugeNumbersAreClamped) {
   parser.Feed("frame=-5\nout_time_us=-21333\nprogress=continue\n");
   EXPECT_EQ(parser.current().frame, 0);
   EXPECT_EQ(parser.current().out_time, MediaTime(0));
-  parser.Feed("frame=9223372036854775807\ntotal_size=9223372036854775807\nout_time_us=9223372036854775807\nprogress=continue\n");
+  parser.Feed(
+      "frame=9223372036854775807\ntotal_size=9223372036854775807\nout_time_us=9223372036854775807\nprogress="
+      "continue\n");
   EXPECT_EQ(parser.current().frame, std::int64_t{1} << 53);
   EXPECT_EQ(parser.current().out_time.count(), std::int64_t{1} << 53);
   EXPECT_EQ(parser.bad_lines(), 0U);

@@ -45,14 +45,14 @@ class Clips {
   // The output of `ffmpeg ARGUMENTS name`; the arguments are a shell's words. Empty when ffmpeg failed.
   std::string Make(const std::string& name, const std::string& arguments) const {
     const std::string path = Path(name);
-    const std::string command = "cd " + folder_.string() + " && ffmpeg -hide_banner -nostdin -v error -y " + arguments +
-                                " " + name + " >/dev/null 2>make.log";
+    const std::string command = "cd " + folder_.string() + " && ffmpeg -hide_banner -nostdin -v error -y " +
+                                arguments + " " + name + " >/dev/null 2>make.log";
     return std::system(command.c_str()) == 0 ? path : std::string();
   }
 
   // Runs with `input` as descriptor 3, or without one when it is empty.
-  [[nodiscard]] Ran Run(const std::string& program, const std::vector<std::string>& arguments, const std::string& input,
-                        const std::string& before = {}) const {
+  [[nodiscard]] Ran Run(const std::string& program, const std::vector<std::string>& arguments,
+                        const std::string& input, const std::string& before = {}) const {
     std::string command = "cd " + folder_.string() + " && " + before + program;
     for (const std::string& argument : arguments) command += " '" + argument + "'";
     if (!input.empty()) command += " 3<'" + input + "'";

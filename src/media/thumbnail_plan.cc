@@ -48,7 +48,9 @@ Result<Ladder> PlanThumbnail(const Source& source, const Request& request, const
   Plan plan;
   plan.name = "one picture";
   plan.costs = "none";
-  plan.arguments = InputArguments(source, 1, at > MediaTime(0) ? std::optional(at) : std::nullopt);
+  const Seek seek = SeekTo(facts, at);
+  plan.arguments = InputArguments(source, 1, seek.before);
+  if (seek.after) Append(plan.arguments, {"-ss", SecondsText(*seek.after)});
   std::string filters;
   if (out != picture.stored) {
     filters = "scale=" + std::to_string(out.width) + ":" + std::to_string(out.height) + ":flags=bicubic,";

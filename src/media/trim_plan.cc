@@ -38,7 +38,9 @@ std::string SubtitleCodec(Container container, std::string_view codec) {
   return "";
 }
 
-SubtitleChoice ChooseSubtitles(const MediaFacts& facts, Container container, std::vector<std::string>& notes) {
+// `end`: where the output ends; a copied subtitle is cut there (a converted one cannot be: ffmpeg 5 loses it).
+SubtitleChoice ChooseSubtitles(const MediaFacts& facts, Container container, MediaTime end,
+                               std::vector<std::string>& notes) {
   SubtitleChoice choice;
   std::size_t dropped = 0;
   for (const OtherStream& other : facts.others) {
@@ -49,7 +51,12 @@ SubtitleChoice ChooseSubtitles(const MediaFacts& facts, Container container, std
       continue;
     }
     choice.maps.insert(choice.maps.end(), {"-map", "0:" + std::to_string(other.index)});
-    choice.arguments.insert(choice.arguments.end(), {"-c:s:" + std::to_string(choice.count++), codec});
+    const std::string at = "s:" + std::to_string(choice.count++);
+    choice.arguments.insert(choice.arguments.end(), {"-c:" + at, codec});
+    if (codec == "copy") {
+      choice.arguments.insert(choice.arguments.end(),
+                              {"-bsf:" + at, "setts=duration=min(DURATION\\,(" + SecondsText(end) + "-PTS*TB)/TB)"});
+    }
     if (codec != "copy") notes.push_back("subtitles are converted from " + other.codec + " to " + codec);
   }
   if (dropped > 0) {
@@ -93,7 +100,7 @@ Result<Ladder> PlanTrim(const Source& source, const Request& request, const Trim
 
   std::vector<std::string> notes;
   const bool whole = trim.from == MediaTime(0) && to == length;
-  const SubtitleChoice subtitles = ChooseSubtitles(facts, request.output, notes);
+  const SubtitleChoice subtitles = ChooseSubtitles(facts, request.output, to - trim.from, notes);
   for (std::string& note : NotesOnDropped(facts, has_video, true)) notes.push_back(std::move(note));
 
   // May the pictures be copied, and from where?
@@ -167,7 +174,7 @@ Result<Ladder> PlanTrim(const Source& source, const Request& request, const Trim
   plan.name = audio.encoders == 0 ? "copy" : has_video ? "copy pictures, encode sound" : "encode sound";
   plan.costs = "none";
   plan.stream_copy = has_video || audio.encoders == 0;
-  // A millisecond early, and nothing from before that is let through: timestamps are rounded on the way here, and
+  // Starts a millisecond early, and nothing from before that is let through: timestamps are rounded on the way here, and
   // some demuxers land on an earlier key picture.
   std::optional<MediaTime> seek;
   if (start > MediaTime(0)) {
@@ -193,8 +200,7 @@ Result<Ladder> PlanTrim(const Source& source, const Request& request, const Trim
   if (!has_video) append({"-vn"});
   if (subtitles.count == 0) append({"-sn"});
   if (seek) append({"-copypriorss", "0"});
-  if (to < length || seek) append({"-t", SecondsText(to < length ? to - seek.value_or(MediaTime(0)) : length)});
-  append({"-avoid_negative_ts", "make_zero"});
+  if (to < length) append({"-t", SecondsText(to - seek.value_or(MediaTime(0)))});
   append(MuxerArguments(muxer, request));
   plan.output_file = muxer.file;
 
@@ -220,7 +226,8 @@ Result<Ladder> PlanTrim(const Source& source, const Request& request, const Trim
     const VideoStream& video = *facts.video;
     expected.video =
         ExpectedVideo{.codec = video.codec, .check_size = false, .square_pixels = false, .no_rotation = false};
-    tolerance += (video.has_b_frames + 2) * FrameTime(video);
+    // Pictures are copied in decoding order, so those that others lean on come along from past the end.
+    tolerance += (video.has_b_frames > 0 ? video.has_b_frames + 8 : 2) * FrameTime(video);
     const double frames = Seconds(span) * FramesPerSecond(video);
     expected.min_frames =
         std::max<std::int64_t>(1, static_cast<std::int64_t>(frames * (video.variable_rate ? 0 : 0.8)) - 4);

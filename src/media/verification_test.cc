@@ -55,7 +55,8 @@ CheckReport Check(const std::string& path, const Expectation& expected, VerifyDe
     } else {
       ProgressParser progress;
       progress.Feed(ran.progress);
-      DecodedWindow window{.where = command.where, .frames = progress.current().frame, .errors = DecodeErrors(ran.errors)};
+      DecodedWindow window{
+          .where = command.where, .frames = progress.current().frame, .errors = DecodeErrors(ran.errors)};
       window.clean = ran.status == 0 && window.errors.empty();
       windows.push_back(std::move(window));
     }
@@ -97,9 +98,9 @@ TEST(Verification, FullDepthDecodesEveryFrame) {
 }
 
 TEST(Verification, NamesWhatIsDifferent) {
-  const std::string clip =
-      Shared().Make("other.mp4", Picture("320x240", "5") + Sound("5") + kH264 +
-                                     "-c:a aac -metadata location=+52+004/ -metadata creation_time=2020-01-01T00:00:00Z");
+  const std::string clip = Shared().Make(
+      "other.mp4", Picture("320x240", "5") + Sound("5") + kH264 +
+                       "-c:a aac -metadata location=+52+004/ -metadata creation_time=2020-01-01T00:00:00Z");
   ASSERT_FALSE(clip.empty());
   Expectation expected = Mp4({320, 240}, seconds(5), 150);
   const auto differs = [&](const Expectation& other) {
@@ -219,17 +220,31 @@ TEST_P(Healthy, RaisesNoAlarm) {
 INSTANTIATE_TEST_SUITE_P(
     All, Healthy,
     testing::Values(
-        Kind{"b.mp4", Picture("320x240", "4") + Sound("4") + "-c:v libx264 -preset fast -pix_fmt yuv420p -c:a aac", "mp4", "h264", "aac", 4},
-        Kind{"five.mp4", Picture("320x240", "4") + "-f lavfi -i anoisesrc=d=4:r=44100 -af pan=5.1|c0=c0|c1=c0|c2=c0|c3=c0|c4=c0|c5=c0 " + kH264 + "-c:a aac", "mp4", "h264", "aac", 4},
+        Kind{"b.mp4", Picture("320x240", "4") + Sound("4") + "-c:v libx264 -preset fast -pix_fmt yuv420p -c:a aac",
+             "mp4", "h264", "aac", 4},
+        Kind{"five.mp4",
+             Picture("320x240", "4") +
+                 "-f lavfi -i anoisesrc=d=4:r=44100 -af 'pan=5.1|c0=c0|c1=c0|c2=c0|c3=c0|c4=c0|c5=c0' " + kH264 +
+                 "-c:a aac",
+             "mp4", "h264", "aac", 4},
         Kind{"short.mp4", Picture("320x240", "0.4") + Sound("0.4") + kH264 + "-c:a aac", "mp4", "h264", "aac", 0.4},
         Kind{"one.mp4", Picture("320x240", "1") + "-frames:v 1 " + kH264, "mp4", "h264", "", 1.0 / 30},
         Kind{"silent.mov", Picture("320x240", "4") + kH264, "mov", "h264", "", 4},
         Kind{"slow.mp4", Picture("320x240", "20", "1") + kH264, "mp4", "h264", "", 20},
-        Kind{"b.mkv", Picture("320x240", "4") + Sound("4") + "-c:v libx264 -preset fast -pix_fmt yuv420p -c:a aac", "matroska", "h264", "aac", 4},
-        Kind{"b.ts", Picture("320x240", "4") + Sound("4") + "-c:v libx264 -preset fast -pix_fmt yuv420p -c:a aac", "mpegts", "h264", "aac", 4},
-        Kind{"b.webm", Picture("320x240", "4") + Sound("4") + "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -c:a libopus", "webm", "vp9", "opus", 4},
-        Kind{"v8.webm", Picture("320x240", "4") + Sound("4") + "-c:v libvpx -deadline realtime -cpu-used 8 -c:a libvorbis", "webm", "vp8", "vorbis", 4},
-        Kind{"hevc.mp4", Picture("320x240", "4") + Sound("4") + "-c:v libx265 -preset ultrafast -x265-params log-level=error -c:a aac", "mp4", "hevc", "aac", 4},
+        Kind{"b.mkv", Picture("320x240", "4") + Sound("4") + "-c:v libx264 -preset fast -pix_fmt yuv420p -c:a aac",
+             "matroska", "h264", "aac", 4},
+        Kind{"b.ts", Picture("320x240", "4") + Sound("4") + "-c:v libx264 -preset fast -pix_fmt yuv420p -c:a aac",
+             "mpegts", "h264", "aac", 4},
+        Kind{"b.webm",
+             Picture("320x240", "4") + Sound("4") + "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -c:a libopus",
+             "webm", "vp9", "opus", 4},
+        Kind{"v8.webm",
+             Picture("320x240", "4") + Sound("4") + "-c:v libvpx -deadline realtime -cpu-used 8 -c:a libvorbis",
+             "webm", "vp8", "vorbis", 4},
+        Kind{"hevc.mp4",
+             Picture("320x240", "4") + Sound("4") +
+                 "-c:v libx265 -preset ultrafast -x265-params log-level=error -c:a aac",
+             "mp4", "hevc", "aac", 4},
         Kind{"b.m4a", Sound("4") + "-c:a aac", "m4a", "", "aac", 4},
         Kind{"b.jpg", Picture("320x240", "1") + "-frames:v 1", "jpeg_pipe", "mjpeg", "", 0},
         Kind{"b.png", Picture("320x240", "1") + "-frames:v 1", "png_pipe", "png", "", 0}),
@@ -241,9 +256,11 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(Verification, CopiesFromOpenGopsAreNotDamage) {
   const Clips& clips = Shared();
-  ASSERT_FALSE(clips.Make("open.ts", Picture("320x240", "6") + Sound("6") +
-                                         "-c:v libx264 -pix_fmt yuv420p -x264-params open-gop=1:keyint=20:scenecut=0 -c:a aac")
-                   .empty());
+  ASSERT_FALSE(
+      clips
+          .Make("open.ts", Picture("320x240", "6") + Sound("6") +
+                               "-c:v libx264 -pix_fmt yuv420p -x264-params open-gop=1:keyint=20:scenecut=0 -c:a aac")
+          .empty());
   ASSERT_FALSE(clips.Make("open.mp4", "-i open.ts -c copy").empty());
   const std::string cut = clips.Make("opencut.mp4", "-ss 2.1 -i open.mp4 -c copy");
   ASSERT_FALSE(cut.empty());

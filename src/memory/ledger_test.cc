@@ -80,7 +80,7 @@ TEST(LedgerTest, AMovedFromLeaseReturnsNothing) {
   Lease first = ledger.Acquire(Bytes(300), "first").value();
   Lease second = ledger.Acquire(Bytes(200), "second").value();
   Lease moved = std::move(first);
-  EXPECT_FALSE(first.valid());  // NOLINT(bugprone-use-after-move): this is what is tested
+  EXPECT_FALSE(first.valid());  // NOLINT: use after move is what is tested
   EXPECT_EQ(ledger.leased(), Bytes(500));
   moved = std::move(second);
   EXPECT_EQ(ledger.leased(), Bytes(200));

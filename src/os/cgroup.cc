@@ -91,6 +91,29 @@ void RemoveGroup(const std::string& group) {
   }
 }
 
+// The lock says that the maker lives. A sweeper that comes between making and locking takes the group away, which
+// shows afterwards.
+Result<UniqueFd> MakeLockedGroup(const std::string& group) {
+  for (int round = 0; round < 10; ++round) {
+    if (::mkdir(group.c_str(), 0755) != 0) {
+      return std::unexpected(SystemError("cannot make the group " + Quoted(group), errno));
+    }
+    UniqueFd folder(::open(group.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!folder && errno == ENOENT) continue;
+    if (!folder || ::flock(folder.get(), LOCK_EX) != 0) {
+      const int error = errno;
+      ::rmdir(group.c_str());
+      return std::unexpected(SystemError("cannot lock the group " + Quoted(group), error));
+    }
+    struct stat locked{};
+    struct stat named{};
+    if (::fstat(folder.get(), &locked) == 0 && ::stat(group.c_str(), &named) == 0 && locked.st_ino == named.st_ino) {
+      return folder;
+    }
+  }
+  return Fail(ErrorCode::kSystem, "the group " + Quoted(group) + " is taken away again and again");
+}
+
 class Group final : public MemoryGroup {
  public:
   Group(MemoryBackend backend, std::string memory, std::string kill)
@@ -109,7 +132,10 @@ class Group final : public MemoryGroup {
   Status Make(Bytes limit) {
     const std::string& any = memory_.empty() ? kill_ : memory_;
     const bool fixture = IsFixture(any.substr(0, any.rfind('/')));
-    for (const std::string& group : Folders()) WEIR_TRY(MakeLocked(group));
+    for (const std::string& group : Folders()) {
+      WEIR_ASSIGN(UniqueFd lock, MakeLockedGroup(group));
+      locks_.push_back(std::move(lock));
+    }
     const std::string bytes = std::to_string(limit.count());
     const auto if_present = [&](const char* name, const std::string& value) -> Status {
       const std::string path = memory_ + "/" + name;
@@ -164,31 +190,6 @@ class Group final : public MemoryGroup {
   }
 
  private:
-  // The lock says that the maker lives. A sweeper that comes between making and locking takes the group away, which
-  // shows afterwards.
-  Status MakeLocked(const std::string& group) {
-    for (int round = 0; round < 10; ++round) {
-      if (::mkdir(group.c_str(), 0755) != 0) {
-        return std::unexpected(SystemError("cannot make the memory group " + Quoted(group), errno));
-      }
-      UniqueFd folder(::open(group.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-      if (!folder && errno == ENOENT) continue;
-      if (!folder || ::flock(folder.get(), LOCK_EX) != 0) {
-        const int error = errno;
-        ::rmdir(group.c_str());
-        return std::unexpected(SystemError("cannot lock the memory group " + Quoted(group), error));
-      }
-      struct stat locked{};
-      struct stat named{};
-      if (::fstat(folder.get(), &locked) == 0 && ::stat(group.c_str(), &named) == 0 &&
-          locked.st_ino == named.st_ino) {
-        locks_.push_back(std::move(folder));
-        return {};
-      }
-    }
-    return Fail(ErrorCode::kSystem, "the memory group " + Quoted(group) + " is taken away again and again");
-  }
-
   // The killing one first: its kill is atomic.
   [[nodiscard]] std::vector<std::string> Folders() const {
     std::vector<std::string> folders;
@@ -235,16 +236,14 @@ class Group final : public MemoryGroup {
 // Makes a group with `control` in it and removes it again. Returns why not, or nothing.
 std::string TryParent(const std::string& parent, const std::string& control, bool v2) {
   const std::string group = parent + "/" + GroupName(NewId());
-  if (::mkdir(group.c_str(), 0755) != 0) {
-    return SystemError("cannot make groups in " + Quoted(parent), errno).detail;
-  }
+  const auto lock = MakeLockedGroup(group);
+  if (!lock) return "cannot make groups in " + Quoted(parent);
   std::string reason;
   if (!IsFixture(parent)) {
     if (!PathExists(group + "/" + control)) {
       reason = "groups in " + Quoted(parent) + " have no " + control;
     } else if (v2) {
-      const UniqueFd folder(::open(group.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-      if (!folder || !CanEnter(folder.get())) reason = "cannot start processes in groups in " + Quoted(parent);
+      if (!CanEnter(lock->get())) reason = "cannot start processes in groups in " + Quoted(parent);
     } else if (::access((group + "/cgroup.procs").c_str(), W_OK) != 0) {
       reason = "cannot enter groups in " + Quoted(parent);
     }

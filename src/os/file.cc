@@ -391,20 +391,20 @@ Result<Bytes> FreeDisk(int fd) {
 }
 
 Result<UniqueFd> EnsureFolder(const std::string& path) {
-  for (std::size_t slash = path.find('/', 1); !HasNul(path) && !path.empty(); slash = path.find('/', slash + 1)) {
+  if (HasNul(path)) return Fail(ErrorCode::kOutputFolder, "a folder name with a NUL byte: " + Quoted(path));
+  for (std::size_t slash = 0; slash != std::string::npos && !path.empty();) {
+    slash = path.find('/', slash + 1);
     const std::string part = path.substr(0, slash);
-    // Only the last one has to be ours to make: those above may exist and be closed to us.
-    if (::mkdir(part.c_str(), 0700) != 0 && errno != EEXIST && slash == std::string::npos) {
-      const int error = errno;
-      struct stat info{};
-      if (::stat(part.c_str(), &info) == 0) break;
-      if (error == ENOTDIR || error == ENOENT || error == ELOOP) {
-        return std::unexpected(
-            SystemError("cannot make the folder " + Quoted(path), error, ErrorCode::kOutputFolder));
-      }
-      return std::unexpected(WriteError("cannot make the folder " + Quoted(path), error));
+    if (::mkdir(part.c_str(), 0700) == 0 || errno == EEXIST) continue;
+    const int error = errno;
+    // A folder that exists may be closed to us or on a read-only file system, and its inside be ours all the same.
+    struct stat info{};
+    if (::stat(part.c_str(), &info) == 0) continue;
+    const std::string what = "cannot make the folder " + Quoted(part);
+    if (error == ENOTDIR || error == ENOENT || error == ELOOP) {
+      return std::unexpected(SystemError(what, error, ErrorCode::kOutputFolder));
     }
-    if (slash == std::string::npos) break;
+    return std::unexpected(WriteError(what, error));
   }
   return OpenFolder(path, Access::kWrite);
 }

@@ -55,6 +55,9 @@ std::string PathOf(int fd);
 Status MakeFolder(int parent, const std::string& name);
 // Opens `name` below `folder`, refusing links. flags: O_RDONLY/O_RDWR|O_CREAT... as open(2); O_CLOEXEC is added.
 Result<UniqueFd> OpenAt(int folder, const std::string& name, int flags, unsigned mode = 0600);
+// A folder, or an existing file, below `folder`; links are refused, and a FIFO or device does not block.
+Result<UniqueFd> OpenFolderAt(int folder, const std::string& name);
+Result<UniqueFd> OpenFileAt(int folder, const std::string& name, Access access);
 // Removes `name` below `folder` with everything in it; links are removed, never followed. Absent is fine.
 Status RemoveTree(int folder, const std::string& name);
 // Names in a folder without "." and "..", at most `limit` of them.

@@ -36,7 +36,7 @@ TEST(Proc, AnEndedProcessHasNothing) {
   EXPECT_EQ(runner.Output(), "");
   // A zombie first, then nothing at all.
   EXPECT_TRUE(Eventually([&] { return !ReadStatm(child->pid); }));
-  EXPECT_THAT(Tree(child->pid), testing::IsEmpty());
+  EXPECT_TRUE(Eventually([&] { return Tree(child->pid).empty(); }));
   ASSERT_TRUE(WaitFor(*child));
   EXPECT_EQ(ReadStatm(child->pid), std::nullopt);
   EXPECT_EQ(ReadPss(child->pid), std::nullopt);

@@ -17,7 +17,7 @@ namespace weir::os {
 namespace {
 
 bool IsProgram(const std::string& path) {
-  struct stat status {};
+  struct stat status{};
   return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && ::access(path.c_str(), X_OK) == 0;
 }
 
@@ -38,7 +38,8 @@ Result<std::string> FindProgram(const std::string& name_or_path) {
     if (IsProgram(name_or_path)) {
       return Resolved(name_or_path);
     }
-    return Fail(ErrorCode::kToolMissing, Quoted(name_or_path) + " is not a program that can be run here; give the path of one");
+    return Fail(ErrorCode::kToolMissing,
+                Quoted(name_or_path) + " is not a program that can be run here; give the path of one");
   }
   const char* path = std::getenv("PATH");
   std::string_view rest = path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin";
@@ -57,18 +58,19 @@ Result<std::string> FindProgram(const std::string& name_or_path) {
     }
     rest.remove_prefix(colon + 1);
   }
-  return Fail(ErrorCode::kToolMissing, name_or_path + " was not found in PATH; install it (Debian: apt install ffmpeg) or name it with --" +
-                                           name_or_path);
+  return Fail(ErrorCode::kToolMissing,
+              name_or_path + " was not found in PATH; install it (Debian: apt install ffmpeg) or name it with --" +
+                  name_or_path);
 }
 
 Result<std::string> ProgramStamp(const std::string& path) {
-  struct stat status {};
+  struct stat status{};
   if (::stat(path.c_str(), &status) != 0) {
     return Fail(SystemError("cannot look at the program " + Quoted(path), errno, ErrorCode::kToolMissing));
   }
-  struct stat libraries {};
+  struct stat libraries{};
   const bool have_libraries = ::stat("/etc/ld.so.cache", &libraries) == 0;
-  struct utsname kernel {};
+  struct utsname kernel{};
   ::uname(&kernel);
   const auto number = [](auto value) { return std::to_string(value) + ":"; };
   return path + ":" + number(status.st_dev) + number(status.st_ino) + number(status.st_size) +
@@ -83,8 +85,8 @@ std::string OwnFolderOf(const std::string& program) {
   }
   std::string folder = program.substr(0, slash);
   const char* home = std::getenv("HOME");
-  if ((home != nullptr && Resolved(home) == folder) || folder == "/tmp" || folder == "/var/tmp" || folder == "/root" ||
-      folder == "/home") {
+  if ((home != nullptr && Resolved(home) == folder) || folder == "/tmp" || folder == "/var/tmp" ||
+      folder == "/root" || folder == "/home") {
     return {};
   }
   return folder;
@@ -93,7 +95,7 @@ std::string OwnFolderOf(const std::string& program) {
 Terminal StandardError() {
   Terminal terminal;
   terminal.interactive = ::isatty(STDERR_FILENO) == 1;
-  struct winsize size {};
+  struct winsize size{};
   if (terminal.interactive && ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
     terminal.columns = size.ws_col;
   }

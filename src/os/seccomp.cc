@@ -178,8 +178,9 @@ Result<SeccompProgram> BuildSeccomp() {
   }
   // Asking for the personality is harmless, changing it switches mitigations off.
   WEIR_TRY(deny("personality", EPERM, {{.arg = 0, .op = SCMP_CMP_NE, .datum_a = 0xffffffff, .datum_b = 0}}));
-  // A child must not untie its life from ours.
-  WEIR_TRY(deny("prctl", EPERM, {{.arg = 0, .op = SCMP_CMP_EQ, .datum_a = PR_SET_PDEATHSIG, .datum_b = 0}}));
+  // A child must not untie its life from ours. The kernel looks at the lower half of the register only.
+  WEIR_TRY(deny("prctl", EPERM,
+                {{.arg = 0, .op = SCMP_CMP_MASKED_EQ, .datum_a = 0xffffffff, .datum_b = PR_SET_PDEATHSIG}}));
 
   const UniqueFd memory(::memfd_create("seccomp", MFD_CLOEXEC));
   if (!memory) return std::unexpected(FilterError("memfd", errno));

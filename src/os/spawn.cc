@@ -1,6 +1,7 @@
 #include "os/spawn.h"
 
 #include <fcntl.h>
+#include <linux/bpf_common.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/filter.h>
@@ -30,6 +31,14 @@ static_assert(sizeof(FilterInstruction) == sizeof(sock_filter));
 static_assert(offsetof(FilterInstruction, jump_true) == offsetof(sock_filter, jt));
 static_assert(offsetof(FilterInstruction, jump_false) == offsetof(sock_filter, jf));
 static_assert(offsetof(FilterInstruction, k) == offsetof(sock_filter, k));
+
+// The kernel only reads it; its own struct sock_fprog lacks the const.
+struct FilterProgram {
+  unsigned short length = 0;
+  const FilterInstruction* instructions = nullptr;
+};
+static_assert(sizeof(FilterProgram) == sizeof(sock_fprog));
+static_assert(offsetof(FilterProgram, instructions) == offsetof(sock_fprog, filter));
 
 // Where a child can fail before its program runs; crosses the error pipe.
 enum class Step : int {
@@ -99,8 +108,8 @@ struct Range {
 // memory, which the child sees as a copy; `moved` is scratch space of the child.
 struct Plan {
   const char* program = nullptr;
-  char* const* argv = nullptr;
-  char* const* environment = nullptr;
+  const char* const* argv = nullptr;
+  const char* const* environment = nullptr;
   const FdMapping* fds = nullptr;
   int* moved = nullptr;
   std::size_t fd_count = 0;
@@ -113,7 +122,7 @@ struct Plan {
   int join_cgroup = -1;
   int enter_cgroup = -1;
   int landlock = -1;
-  const sock_fprog* seccomp = nullptr;
+  const FilterProgram* seccomp = nullptr;
   const char* oom_score_adj = nullptr;
   std::size_t oom_score_adj_size = 0;
   int nice = 0;
@@ -251,10 +260,10 @@ WEIR_IN_CHILD void DropCapabilities(int error_pipe) {
 
 #undef WEIR_IN_CHILD
 
-std::vector<char*> Pointers(const std::vector<std::string>& words) {
-  std::vector<char*> pointers;
+std::vector<const char*> Pointers(const std::vector<std::string>& words) {
+  std::vector<const char*> pointers;
   pointers.reserve(words.size() + 1);
-  for (const std::string& word : words) pointers.push_back(const_cast<char*>(word.c_str()));
+  for (const std::string& word : words) pointers.push_back(word.c_str());
   pointers.push_back(nullptr);
   return pointers;
 }
@@ -379,16 +388,16 @@ Error StartError(const ChildSpec& spec, const Failure& failure) {
 
 Result<ChildHandle> Spawn(const ChildSpec& spec) {
   WEIR_TRY(Validate(spec));
-  const std::vector<char*> argv = Pointers(spec.argv);
-  const std::vector<char*> environment = Pointers(spec.environment);
+  const std::vector<const char*> argv = Pointers(spec.argv);
+  const std::vector<const char*> environment = Pointers(spec.environment);
   const std::vector<Limit> limits = LimitsOf(spec.limits);
   const std::vector<Range> gaps = GapsBetween(spec.fds);
   std::vector<int> moved(spec.fds.size(), -1);
   const std::string score = std::to_string(std::clamp(spec.oom_score_adj, -1000, 1000));
-  sock_fprog filter{};
+  FilterProgram filter;
   if (spec.seccomp != nullptr) {
-    filter.len = static_cast<unsigned short>(spec.seccomp->size());
-    filter.filter = reinterpret_cast<sock_filter*>(const_cast<FilterInstruction*>(spec.seccomp->data()));
+    if (spec.seccomp->size() > BPF_MAXINSNS) return Fail(ErrorCode::kSandbox, "the seccomp filter is too long");
+    filter = {.length = static_cast<unsigned short>(spec.seccomp->size()), .instructions = spec.seccomp->data()};
   }
 
   int error_pipe[2];

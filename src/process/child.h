@@ -33,23 +33,23 @@ inline constexpr int kFirstInputFd = 3;
 
 // What to run. Everything a child may know of the world is in here.
 struct Order {
-  std::string id;                         // fresh for each child (NewId); names its cgroup
-  std::string purpose;                    // "probe", "encode": for logs and diagnostics
-  std::string program;                    // absolute path
+  std::string id;       // fresh for each child (NewId); names its cgroup
+  std::string purpose;  // "probe", "encode": for logs and diagnostics
+  std::string program;  // absolute path
   std::vector<std::string> argv;
   std::vector<std::string> environment;
-  int working_folder = -1;                // held by the caller for the child's life
-  bool working_folder_writable = false;   // the only place that it may write
-  std::vector<int> inputs;                // descriptors, become 3, 4, ...; opened read-only by the caller
-  bool progress_pipe = false;             // one more descriptor after the inputs, for -progress
-  Bytes memory_limit;                     // the lease: enforced by the back end
-  Bytes shared_pages = Bytes::Mib(45);    // program and library text, which RLIMIT_DATA does not count
-  Bytes file_size_limit = Bytes::Mib(64);   // of any one file that it writes
-  Bytes folder_size_limit{};              // of its whole working folder, watched; zero: not watched
-  std::size_t folder_entries_limit = 10000;  // files in that folder, watched with its size
-  std::chrono::seconds cpu_limit{0};      // zero: none
-  std::chrono::milliseconds deadline{0};  // wall time; zero: none
-  std::chrono::milliseconds stall_limit{0};  // zero: none; see Hooks::on_progress
+  int working_folder = -1;                     // held by the caller for the child's life
+  bool working_folder_writable = false;        // the only place that it may write
+  std::vector<int> inputs;                     // descriptors, become 3, 4, ...; opened read-only by the caller
+  bool progress_pipe = false;                  // one more descriptor after the inputs, for -progress
+  Bytes memory_limit;                          // the lease: enforced by the back end
+  Bytes shared_pages = Bytes::Mib(45);         // program and library text, which RLIMIT_DATA does not count
+  Bytes file_size_limit = Bytes::Mib(64);      // of any one file that it writes
+  Bytes folder_size_limit{};                   // of its whole working folder, watched; zero: not watched
+  std::size_t folder_entries_limit = 10000;    // files in that folder, watched with its size
+  std::chrono::seconds cpu_limit{0};           // zero: none
+  std::chrono::milliseconds deadline{0};       // wall time; zero: none
+  std::chrono::milliseconds stall_limit{0};    // zero: none; see Hooks::on_progress
   std::chrono::milliseconds stop_grace{2000};  // zero: Stop kills at once
   Bytes stderr_tail = Bytes::Kib(16);
   int nice = 0;
@@ -65,7 +65,8 @@ struct Hooks {
 
 struct ChildReport {
   Ending ending;
-  Bytes peak_resident;                  // kernel high-water mark of the largest process; exact
+  Bytes peak_resident;                  // kernel high-water mark of the largest process; at least our own size,
+                                        // which the child had before exec
   Bytes peak_tree;                      // highest sampled sum over all its processes; at least peak_resident
   std::optional<Bytes> cgroup_peak;     // charge of the memory group, page cache included
   std::size_t most_processes = 1;       // seen at once
@@ -74,16 +75,16 @@ struct ChildReport {
   std::chrono::microseconds user_time{};
   std::chrono::microseconds system_time{};
   Duration wall{};
-  std::string stderr_text;              // bounded tail
-  std::uint64_t stderr_bytes = 0;       // all that it wrote
+  std::string stderr_text;         // bounded tail
+  std::uint64_t stderr_bytes = 0;  // all that it wrote
 };
 
 // What is common to all children: the machine's walls and how they are used. Built once by app.
 struct Walls {
   os::SandboxSupport support;
   os::CgroupRoot cgroups;
-  std::vector<os::FileRule> readable;         // libraries, devices, the program itself
-  os::SeccompProgram seccomp;                 // empty: none
+  std::vector<os::FileRule> readable;  // libraries, devices, the program itself
+  os::SeccompProgram seccomp;          // empty: none
 };
 
 // The spawning seam: the one real implementation calls os::Spawn.
@@ -129,8 +130,7 @@ class Launcher {
 
   // `on_end` is called exactly once, from the loop, never from inside Start, unless the Child is destroyed first.
   // A refusal to spawn is both the error here and never a callback.
-  Result<std::unique_ptr<Child>> Start(const Order& order, Hooks hooks,
-                                       std::function<void(ChildReport)> on_end);
+  Result<std::unique_ptr<Child>> Start(const Order& order, Hooks hooks, std::function<void(ChildReport)> on_end);
 
   // Everything that lives is told to stop (false), with one deadline for all, or killed (true).
   void StopAll(bool immediately);

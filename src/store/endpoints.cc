@@ -17,14 +17,15 @@ Result<Target> OpenTarget(const std::string& path, bool overwrite, const Source&
   target.replace = overwrite ? os::Replace::kYes : os::Replace::kNo;
   std::tie(target.folder_path, target.name) = os::SplitPath(path);
   if (target.name.empty()) {
-    return Fail(ErrorCode::kOutputFormat, "the output " + Quoted(path) + " names a folder, not a file; add a file name");
+    return Fail(ErrorCode::kOutputFormat,
+                "the output " + Quoted(path) + " names a folder, not a file; add a file name");
   }
   WEIR_ASSIGN(target.folder, os::OpenFolder(target.folder_path, os::Access::kWrite));
 
   if (auto identity = os::Identify(target.folder.get(), target.name)) {
     if (*identity == source.file.identity) {
-      return Fail(ErrorCode::kOutputIsInput, "the output " + Quoted(path) + " is the input file " + Quoted(source.path) +
-                                                 " itself; give another output name");
+      return Fail(ErrorCode::kOutputIsInput, "the output " + Quoted(path) + " is the input file " +
+                                                 Quoted(source.path) + " itself; give another output name");
     }
   }
   if (os::EntryExists(target.folder.get(), target.name)) {
@@ -33,12 +34,13 @@ Result<Target> OpenTarget(const std::string& path, bool overwrite, const Source&
                   "the output " + Quoted(path) + " exists already; use --force to replace it, or another name");
     }
     if (os::OpenFolder(path, os::Access::kRead)) {
-      return Fail(ErrorCode::kOutputFormat, "the output " + Quoted(path) + " is a folder; add a file name");
+      return Fail(ErrorCode::kOutputFolder, "the output " + Quoted(path) + " is a folder; add a file name");
     }
   }
   WEIR_ASSIGN(const Bytes free, os::FreeDisk(target.folder.get()));
   if (free == Bytes()) {
-    return Fail(ErrorCode::kDiskFull, "no space is left on the disk of " + Quoted(target.folder_path) + "; free some");
+    return Fail(ErrorCode::kDiskFull,
+                "no space is left on the disk of " + Quoted(target.folder_path) + "; free some");
   }
   return target;
 }
@@ -46,9 +48,9 @@ Result<Target> OpenTarget(const std::string& path, bool overwrite, const Source&
 Result<Produced> OpenProduced(const WorkFolder& work, const std::string& file) {
   auto opened = os::OpenProducedFile(work.fd(), file);
   if (!opened) {
-    return Fail(Error{.code = ErrorCode::kVerification,
-                      .detail = "ffmpeg reported success but left no usable output file"}
-                    .From(std::move(opened).error()));
+    return Fail(
+        Error{.code = ErrorCode::kVerification, .detail = "ffmpeg reported success but left no usable output file"}
+            .From(std::move(opened).error()));
   }
   return Produced{.fd = std::move(opened->fd), .size = opened->size};
 }

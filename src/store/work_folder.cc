@@ -1,7 +1,5 @@
 #include "store/work_folder.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -156,7 +154,7 @@ class DeadRun {
                  ? Forget()
                  : KeepForAWhile(Quoted(record.path) + " is not the folder that it was");
     }
-    const Result<os::UniqueFd> folder = os::OpenAt(target->get(), name, O_RDONLY | O_DIRECTORY);
+    const Result<os::UniqueFd> folder = os::OpenFolderAt(target->get(), name);
     if (!folder) {
       swept_.ids.push_back(id_);
       return KeepForAWhile(Describe(folder.error()));
@@ -165,7 +163,7 @@ class DeadRun {
       swept_.ids.push_back(id_);
       return SweepUnmarked(target->get(), folder->get(), shown);
     }
-    const Result<os::UniqueFd> marker = os::OpenAt(folder->get(), kMarker, O_RDWR | O_NONBLOCK);
+    const Result<os::UniqueFd> marker = os::OpenFileAt(folder->get(), kMarker, os::Access::kWrite);
     if (!marker) {
       return KeepForAWhile(Describe(marker.error()));
     }
@@ -228,7 +226,7 @@ class DeadRun {
 
 // The file locked and still under its name, or nothing: it is in use, or gone.
 std::optional<os::UniqueFd> LockDead(int folder, const std::string& name) {
-  Result<os::UniqueFd> file = os::OpenAt(folder, name, O_RDWR | O_NONBLOCK);
+  Result<os::UniqueFd> file = os::OpenFileAt(folder, name, os::Access::kWrite);
   if (!file) {
     return std::nullopt;
   }
@@ -252,7 +250,7 @@ Result<os::UniqueFd> OpenPrivateTemporary() {
   WEIR_ASSIGN(const os::UniqueFd tmp, os::OpenFolder("/tmp", os::Access::kRead));
   const std::string name = "weir-" + std::to_string(os::CurrentUser());
   const Status made = os::MakeFolder(tmp.get(), name);
-  Result<os::UniqueFd> folder = os::OpenAt(tmp.get(), name, O_RDONLY | O_DIRECTORY);
+  Result<os::UniqueFd> folder = os::OpenFolderAt(tmp.get(), name);
   if (!folder) {
     return made ? std::move(folder) : Result<os::UniqueFd>(std::unexpected(made.error()));
   }
@@ -365,10 +363,10 @@ Status WorkFolder::Make(int runs, int target_folder, const std::string& id, cons
   WEIR_TRY(os::Sync(runs));
   WEIR_TRY(os::MakeFolder(target.get(), FolderName(id)));
   target_ = std::move(target);
-  WEIR_ASSIGN(folder_, os::OpenAt(target_.get(), FolderName(id), O_RDONLY | O_DIRECTORY));
+  WEIR_ASSIGN(folder_, os::OpenFolderAt(target_.get(), FolderName(id)));
   WEIR_ASSIGN(marker_, os::CreateLockedFile(folder_.get(), kMarker, WriteMarker(id), os::Locking::kIfPossible));
   WEIR_TRY(os::MakeFolder(folder_.get(), kWork));
-  WEIR_ASSIGN(child_fd_, os::OpenAt(folder_.get(), kWork, O_RDONLY | O_DIRECTORY));
+  WEIR_ASSIGN(child_fd_, os::OpenFolderAt(folder_.get(), kWork));
   return {};
 }
 
@@ -424,7 +422,7 @@ Status Publish(const WorkFolder& work, const std::string& file, int target_folde
     }
   }
   {
-    const Result<os::UniqueFd> content = os::OpenAt(work.fd(), file, O_RDONLY | O_NONBLOCK);
+    const Result<os::UniqueFd> content = os::OpenFileAt(work.fd(), file, os::Access::kRead);
     if (!content) {
       return Fail(AsOurs(content.error()));
     }

@@ -84,7 +84,7 @@ class Inputs(Case):
 
     @slow
     def test_truncated_for_the_others(self):
-        self.refuses('input-damaged', 'transcode', clips.get('truncated'), self.output('out.webm'))
+        self.refuses('input-damaged', 'transcode', clips.get('truncated'), self.output())
         self.refuses('input-damaged', 'trim', clips.get('truncated'), self.output(), '--from', '0.5', '--mode', 'exact')
         self.refuses('input-damaged', 'trim', clips.get('truncated'), self.output(), '--from', '0', '--mode', 'copy')
 
@@ -293,7 +293,7 @@ class Targets(Case):
         os.mkdir(self.output())
         for extra in ([], ['--force']):
             done = self.weir('crop', clips.get('plain'), self.output(), '--json', *extra)
-            self.assertIn(done.code, (16, 18, 19), '\n%s' % done)
+            self.assertIn(done.code, (16, 18, 19, 20), '\n%s' % done)
             self.assertEqual(os.listdir(self.output()), [])
 
     @slow
@@ -409,15 +409,3 @@ class Tools(Case):
     def test_folder_as_tool(self):
         done = self.weir('crop', clips.get('plain'), self.output(), '--ffmpeg', self.src, '--json')
         self.assertIn(done.code, (21, 22), '\n%s' % done)
-
-    @slow
-    def test_version_that_hangs(self):
-        path = self.script('#!/bin/sh\nsleep 1000\n')
-        done = self.weir('crop', clips.get('plain'), self.output(), '--ffmpeg', path, '--json', timeout=60)
-        self.assertIn(done.code, (14, 15, 22), '\n%s' % done)
-
-    @slow
-    def test_version_without_end(self):
-        path = self.script('#!/bin/sh\nwhile :; do echo "ffmpeg version 5.1.9 of endless words"; done\n')
-        done = self.weir('crop', clips.get('plain'), self.output(), '--ffmpeg', path, '--json', timeout=60)
-        self.assertIn(done.code, (14, 22, 23, 24, 25), '\n%s' % done)

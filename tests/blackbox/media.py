@@ -156,6 +156,13 @@ def channel_levels(path, start=None, length=None, track=0):
     return [-200.0 if v == '-inf' else float(v) for v in re.findall(r'RMS level dB: (-inf|-?[\d.]+)', done.stderr.decode(errors='replace'))]
 
 
+def sound_seconds(path, track=0):
+    """How much sound there really is: decoded and counted."""
+    done = run(['ffmpeg', '-nostdin', '-v', 'error', '-i', b'file:' + os.fsencode(path), '-map', '0:a:%d' % track, '-f', 's16le', '-ar', '8000',
+                '-ac', '1', '-acodec', 'pcm_s16le', '-'])
+    return len(done.stdout) / 2 / 8000
+
+
 def channel_pitch(path, channel, channels, track=0):
     """Main frequency in Hz of one channel, from its zero crossings."""
     done = run(['ffmpeg', '-nostdin', '-v', 'error', '-i', b'file:' + os.fsencode(path), '-map', '0:a:%d' % track, '-f', 's16le', '-ar', '48000',

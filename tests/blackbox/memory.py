@@ -208,7 +208,7 @@ class Peaks(Case):
 
     @slow
     def test_webm(self):
-        self.near('busy', '1G', recipe='transcode', name='out.webm')
+        self.near('plain', '1G', recipe='transcode', name='out.webm')
 
     @slow
     def test_thumbnail_and_copy_stay_within_their_lease(self):

@@ -70,6 +70,15 @@ class Names(Case):
         self.assertEqual(len(media.frames(target)), 1)
         os.unlink(target)
 
+    def as_both(self, name):
+        source = self.own(name + b'.mp4')
+        target = os.path.join(os.fsencode(self.out), name + b'.jpg')
+        done = self.ok(self.weir('thumbnail', source, target, '--json'))
+        self.check_path_in_document(done.document['input']['path'], source)
+        self.check_path_in_document(done.document['output']['path'], target)
+        self.assertEqual(os.listdir(os.fsencode(self.out)), [name + b'.jpg'])
+        os.unlink(target)
+
     def as_relative(self, name):
         """In the folder itself, after `--`, where a dash could be taken for an option."""
         self.own(name + b'.mp4')
@@ -103,12 +112,8 @@ class Names(Case):
         self.each(FEW, self.as_mistake)
 
     @slow
-    def test_all_as_input(self):
-        self.each(set(NAMES) - set(FEW), self.as_input)
-
-    @slow
-    def test_all_as_output(self):
-        self.each(set(NAMES) - set(FEW), self.as_output)
+    def test_all_as_input_and_output(self):
+        self.each(set(NAMES) - set(FEW), self.as_both)
 
     @slow
     def test_all_relative(self):

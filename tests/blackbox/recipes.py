@@ -34,7 +34,15 @@ class Recipe(Case):
         self.assertIsNone(media.decodes(path), 'the output does not decode cleanly')
         for kind in media.kinds(facts):
             self.assertNotIn(kind, DROPPED)
+        self.check_sound_length(path, facts)
         return facts
+
+    def check_sound_length(self, path, facts=None):
+        """Sound from its start to the end of the file, decoded and counted."""
+        facts = facts or media.probe(path)
+        for track, stream in enumerate(media.audios(facts)):
+            end = max(0.0, float(stream.get('start_time', 0))) + media.sound_seconds(path, track)
+            self.assertAlmostEqual(end, float(facts['format']['duration']), delta=0.12, msg='sound track %d is not as long as the clip' % track)
 
     def check_length(self, path, source, frames=None):
         """Same pictures at the same rate, same length within one frame."""
@@ -373,7 +381,7 @@ class HumanWords(Recipe):
         self.assertRegex(text, r'checked|verified', '\n%s' % done)
         self.assertRegex(text, r'forecast[^\n]*\d[^\n]*\n?[^\n]*(measured|peak)[^\n]*\d', 'forecast and peak are not side by side\n%s' % done)
         self.assertIn(self.output(), done.text, 'where the file is belongs on standard output')
-        self.assertRegex(text, r'cgroup v?-?[12]|rlimit', 'the memory back end is not printed\n%s' % done)
+        self.assertRegex(text, r'cgroup[ -]?v[12]|rlimit', 'the memory back end is not printed\n%s' % done)
         self.assertRegex(text, r'\d(\.\d+)? ?s\b', 'the time is not printed\n%s' % done)
 
     def test_progress_goes_to_standard_error_and_quiet_silences_it(self):
@@ -404,6 +412,7 @@ class Trim(Recipe):
         self.assertAlmostEqual(float(media.probe(path)['format']['duration']), 2, delta=0.12)
         self.assertTrue(media.moov_first(path))
         self.assertIsNone(media.decodes(path))
+        self.check_sound_length(path)
 
     def test_cut_between_keyframes_is_exact(self):
         path = self.trim('counted', '--from', '0.5', '--to', '1.5')
@@ -533,12 +542,14 @@ class Transcode(Recipe):
         self.assertIn('webm', facts['format']['format_name'])
         self.assertEqual([media.frame_number(f) for f in media.frames(path, 200)], list(range(120)))
         self.assertIsNone(media.decodes(path))
+        self.check_sound_length(path)
         self.assertAlmostEqual(float(facts['format']['duration']), 4, delta=0.06)
 
     @slow
     def test_webm_keeps_surround_in_order(self):
         path = self.transcode('surround', name='out.webm')
         self.assertEqual(media.audios(media.probe(path))[0]['channels'], 6)
+        self.check_sound_length(path)
         for channel, pitch in enumerate(clips.SURROUND_PITCHES):
             self.assertAlmostEqual(media.channel_pitch(path, channel, 6), pitch, delta=pitch * 0.05, msg='channel %d' % channel)
 

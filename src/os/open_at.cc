@@ -17,7 +17,7 @@ Result<InputFile> OpenProducedFile(int folder, const std::string& name) {
                                              : ErrorCode::kInputUnreadable;
     return Fail(SystemError("cannot open the produced file " + Quoted(name), reason, code));
   }
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd.get(), &status) != 0) {
     return Fail(SystemError("cannot look at the produced file " + Quoted(name), errno));
   }
@@ -27,6 +27,14 @@ Result<InputFile> OpenProducedFile(int folder, const std::string& name) {
   return InputFile{.fd = std::move(fd),
                    .identity = {.device = status.st_dev, .inode = status.st_ino},
                    .size = Bytes(static_cast<std::uint64_t>(status.st_size))};
+}
+
+Result<UniqueFd> OpenFolderAt(int folder, const std::string& name) {
+  return OpenAt(folder, name, O_RDONLY | O_DIRECTORY);
+}
+
+Result<UniqueFd> OpenFileAt(int folder, const std::string& name, Access access) {
+  return OpenAt(folder, name, (access == Access::kWrite ? O_RDWR : O_RDONLY) | O_NONBLOCK);
 }
 
 }  // namespace weir::os

@@ -1,0 +1,197 @@
+// Runs against the real ffmpeg and a real folder; the world is small, the walls are those of this machine.
+#include "jobs/run.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <set>
+
+#include "os/cgroup.h"
+#include "os/sandbox.h"
+
+namespace weir::jobs {
+namespace {
+
+namespace fs = std::filesystem;
+
+// testing::Test has a member of the same name.
+using JobRun = Run;
+
+class RunTest : public testing::Test {
+ protected:
+  RunTest() {
+    std::string pattern = (fs::temp_directory_path() / "weir-run-XXXXXX").string();
+    folder_ = ::mkdtemp(pattern.data());
+    ::setenv("WEIR_STATE_DIR", (folder_ / "state").c_str(), 1);
+    clip_ = folder_ / "clip.mp4";
+    const std::string command =
+        "ffmpeg -hide_banner -nostdin -v error -f lavfi -i testsrc2=s=320x240:r=25:d=2 -f lavfi -i sine=d=2 "
+        "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac -y " +
+        clip_.string();
+    EXPECT_EQ(std::system(command.c_str()), 0);
+    state_.emplace(*store::StateFolder::Open());
+  }
+  ~RunTest() override {
+    ::unsetenv("WEIR_STATE_DIR");
+    fs::remove_all(folder_);
+  }
+
+  World& MakeWorld(Bytes budget) {
+    process::Walls walls;
+    walls.support = os::DetectSandbox();
+    walls.cgroups = os::CgroupRoot::Detect();
+    walls.seccomp = *os::BuildSeccomp();
+    for (const char* path : {"/usr", "/lib", "/lib64"}) {
+      walls.readable.push_back({.path = path, .fd = -1, .allow = os::FileRule::Allow::kReadExecute});
+    }
+    ledger_ = std::make_unique<memory::Ledger>(budget, Bytes::Mib(10));
+    launcher_ = std::make_unique<process::Launcher>(loop_, std::move(walls), spawner_);
+    world_.emplace(World{.loop = loop_,
+                         .clock = clock_,
+                         .launcher = *launcher_,
+                         .ledger = *ledger_,
+                         .state = *state_,
+                         .tools = {.ffmpeg = "/usr/bin/ffmpeg", .ffprobe = "/usr/bin/ffprobe", .version = "test"},
+                         .machine = {.cpus = 2},
+                         .limits = {}});
+    return *world_;
+  }
+
+  Ask CropTo(const std::string& name) const {
+    media::Crop crop;
+    crop.size = media::Size{.width = 180, .height = 320};
+    return {.request = media::Request{.recipe = crop}, .input_path = clip_, .output_path = folder_ / name};
+  }
+
+  // Everything in the test's folder but the clip and the state.
+  std::set<std::string> Left() const {
+    std::set<std::string> names;
+    for (const auto& entry : fs::directory_iterator(folder_)) {
+      const auto name = entry.path().filename().string();
+      if (name != "clip.mp4" && name != "state") {
+        names.insert(name);
+      }
+    }
+    for (const auto& entry : fs::directory_iterator(folder_ / "state" / "runs")) {
+      names.insert("record " + entry.path().filename().string());
+    }
+    return names;
+  }
+
+  std::optional<Outcome> Finish(JobRun& run, std::optional<Outcome>& outcome) {
+    loop_.restart();
+    run.Start();
+    while (!outcome && loop_.run_one() > 0) {
+    }
+    return std::move(outcome);
+  }
+
+  fs::path folder_;
+  fs::path clip_;
+  boost::asio::io_context loop_{1};
+  SystemClock clock_;
+  process::RealSpawner spawner_;
+  std::optional<store::StateFolder> state_;
+  std::unique_ptr<memory::Ledger> ledger_;
+  std::unique_ptr<process::Launcher> launcher_;
+  std::optional<World> world_;
+};
+
+TEST_F(RunTest, MakesACheckedOutputAndGivesEverythingBack) {
+  std::optional<Outcome> outcome;
+  JobRun run(MakeWorld(Bytes::Mib(400)), CropTo("out.mp4"), {}, [&](Outcome ended) { outcome = std::move(ended); });
+  const auto ended = Finish(run, outcome);
+  ASSERT_TRUE(ended);
+  ASSERT_TRUE(ended->status) << Describe(ended->status.error());
+  EXPECT_TRUE(ended->account.checks.ok());
+  EXPECT_EQ(ended->account.attempts.size(), 1U);
+  EXPECT_GT(ended->account.attempts[0].measured_peak, Bytes::Mib(30));
+  EXPECT_LE(ended->account.attempts[0].measured_peak, ended->account.attempts[0].forecast.lease);
+  EXPECT_EQ(Left(), std::set<std::string>({"out.mp4"}));
+  EXPECT_EQ(ledger_->leased(), Bytes());
+  EXPECT_EQ(launcher_->living(), 0U);
+}
+
+TEST_F(RunTest, CancelledInAnyPhaseItLeavesNothing) {
+  using enum Phase;
+  for (const Phase when : {kProbing, kPlanned, kWorking, kVerifying, kPublishing}) {
+    std::optional<Outcome> outcome;
+    JobRun* running = nullptr;
+    RunHooks hooks;
+    hooks.on_phase = [&](Phase phase, const Account&) {
+      if (phase == when) {
+        running->Cancel({.code = ErrorCode::kInterrupted, .detail = "test"});
+      }
+    };
+    const std::string name = "out" + std::to_string(static_cast<int>(when)) + ".mp4";
+    JobRun run(MakeWorld(Bytes::Mib(400)), CropTo(name), std::move(hooks),
+               [&](Outcome ended) { outcome = std::move(ended); });
+    running = &run;
+    const auto ended = Finish(run, outcome);
+    ASSERT_TRUE(ended);
+    if (when == kPublishing) {
+      // Too late to stop: the result is checked and whole, so it appears.
+      EXPECT_TRUE(ended->status);
+      EXPECT_EQ(Left(), std::set<std::string>({name}));
+    } else {
+      ASSERT_FALSE(ended->status);
+      EXPECT_EQ(ended->status.error().code, ErrorCode::kInterrupted);
+      EXPECT_EQ(Left(), std::set<std::string>()) << "phase " << static_cast<int>(when);
+    }
+    EXPECT_EQ(ledger_->leased(), Bytes());
+    EXPECT_EQ(launcher_->living(), 0U);
+  }
+}
+
+TEST_F(RunTest, DestroyedWhileItWorksItLeavesNothingAndCallsNobody) {
+  bool called = false;
+  bool working = false;
+  RunHooks hooks;
+  hooks.on_phase = [&](Phase phase, const Account&) { working = phase == Phase::kWorking; };
+  auto run = std::make_unique<JobRun>(MakeWorld(Bytes::Mib(400)), CropTo("out.mp4"), std::move(hooks),
+                                      [&](Outcome) { called = true; });
+  run->Start();
+  while (!working && loop_.run_one() > 0) {
+  }
+  ASSERT_TRUE(working);
+  run.reset();
+  EXPECT_EQ(launcher_->living(), 0U);
+  EXPECT_EQ(ledger_->leased(), Bytes());
+  EXPECT_EQ(Left(), std::set<std::string>());
+  loop_.poll();
+  EXPECT_FALSE(called);
+}
+
+TEST_F(RunTest, RefusesBeforeAnyWorkWhatFitsNoPlan) {
+  std::optional<Outcome> outcome;
+  bool worked = false;
+  RunHooks hooks;
+  hooks.on_phase = [&](Phase phase, const Account&) { worked = worked || phase == Phase::kWorking; };
+  auto ask = CropTo("out.mp4");
+  std::get<media::Crop>(ask.request->recipe).size = media::Size{.width = 2160, .height = 3840};
+  JobRun run(MakeWorld(Bytes::Mib(120)), ask, std::move(hooks), [&](Outcome ended) { outcome = std::move(ended); });
+  const auto ended = Finish(run, outcome);
+  ASSERT_TRUE(ended);
+  ASSERT_FALSE(ended->status);
+  EXPECT_EQ(ended->status.error().code, ErrorCode::kOverBudget);
+  EXPECT_FALSE(worked);
+  EXPECT_EQ(Left(), std::set<std::string>());
+}
+
+TEST_F(RunTest, AForecastStartsNothingButTheProbe) {
+  std::optional<Outcome> outcome;
+  auto ask = CropTo("");
+  ask.output_path.clear();
+  JobRun run(MakeWorld(Bytes::Mib(400)), ask, {}, [&](Outcome ended) { outcome = std::move(ended); });
+  const auto ended = Finish(run, outcome);
+  ASSERT_TRUE(ended && ended->status);
+  EXPECT_TRUE(ended->account.chosen);
+  EXPECT_TRUE(ended->account.attempts.empty());
+  EXPECT_EQ(Left(), std::set<std::string>());
+}
+
+}  // namespace
+}  // namespace weir::jobs
