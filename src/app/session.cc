@@ -59,7 +59,7 @@ Result<std::unique_ptr<Session>> Session::Open(boost::asio::io_context& loop, co
   for (const auto& problem : swept.problems) {
     session->warnings_.push_back("left by an earlier run: " + problem);
   }
-  walls.cgroups.RemoveAllAbandoned();
+  walls.cgroups.RemoveAbandoned();
 
   walls.support = os::DetectSandbox();
   if (walls.support.seccomp) {

@@ -73,15 +73,16 @@ struct Error {
   std::vector<ErrorMember> members{};
   std::shared_ptr<const Error> cause{};
 
-  Error&& With(std::string key, std::uint64_t number) && {
+  // These return values, so that `error = std::move(error).With(...)` is no self-move.
+  Error With(std::string key, std::uint64_t number) && {
     members.push_back({.key = std::move(key), .text = {}, .number = number, .is_number = true});
     return std::move(*this);
   }
-  Error&& With(std::string key, std::string text) && {
+  Error With(std::string key, std::string text) && {
     members.push_back({.key = std::move(key), .text = std::move(text), .number = 0, .is_number = false});
     return std::move(*this);
   }
-  Error&& From(Error inner) && {
+  Error From(Error inner) && {
     cause = std::make_shared<const Error>(std::move(inner));
     return std::move(*this);
   }

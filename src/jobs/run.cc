@@ -125,7 +125,7 @@ class Run::Impl {
     }
     lease_ = *std::move(lease);
     probe_was_squeezed_ = wanted < command.lease;
-    auto order = workplace::OrderFor(world_, purpose, world_.tools.ffprobe, command.arguments, lease_.size());
+    auto order = workplace::OrderFor(purpose, world_.tools.ffprobe, command.arguments, lease_.size());
     order.inputs = {source_->file.fd.get()};
     order.deadline =
         world_.limits.deadline.count() > 0 ? std::min(command.deadline, world_.limits.deadline) : command.deadline;
@@ -273,7 +273,7 @@ class Run::Impl {
     work_.emplace(*std::move(folder));
     Enter(Phase::kWorking);
 
-    auto order = workplace::OrderFor(world_, "work", world_.tools.ffmpeg, plan().arguments, lease_.size());
+    auto order = workplace::OrderFor("work", world_.tools.ffmpeg, plan().arguments, lease_.size());
     order.working_folder = work_->fd();
     order.working_folder_writable = true;
     order.inputs = {source_->file.fd.get()};
@@ -282,6 +282,7 @@ class Run::Impl {
     order.folder_size_limit = plan().forecast.output_limit;
     order.deadline = world_.limits.deadline.count() > 0 ? world_.limits.deadline : plan().deadline;
     order.stall_limit = world_.limits.stall;
+    order.stop_grace = world_.limits.stop_grace;
 
     progress_ = {};
     passed_forecast_ = false;
@@ -400,7 +401,8 @@ class Run::Impl {
     if (!account_.checks.ok()) {
       // ffmpeg ends with status 0 although its last writes were refused, or the input broke off: its words tell.
       Error cause = media::ClassifyFailure(media::Stage::kWork, 1, work_stderr_, Quoted(ask_.input_path));
-      if (cause.code == ErrorCode::kDiskFull || cause.code == ErrorCode::kInputDamaged) {
+      if (cause.code == ErrorCode::kDiskFull || cause.code == ErrorCode::kRunaway ||
+          cause.code == ErrorCode::kInputDamaged) {
         return End(std::move(cause));
       }
       return End(Error{

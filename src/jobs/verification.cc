@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "jobs/alive.h"
 #include "jobs/workplace.h"
+#include "media/failure.h"
 #include "media/progress.h"
 
 namespace weir::jobs {
@@ -85,8 +86,8 @@ class Verification::Impl {
 
   Status StartLook(Look& look) {
     const std::string& program = look.command.is_ffprobe ? world_.tools.ffprobe : world_.tools.ffmpeg;
-    auto order = workplace::OrderFor(world_, "verify " + look.command.where, program, look.command.arguments,
-                                     look.lease.size());
+    auto order =
+        workplace::OrderFor("verify " + look.command.where, program, look.command.arguments, look.lease.size());
     order.inputs = {produced_.fd.get()};
     order.working_folder = work_.fd();
     order.deadline = look.command.deadline;
@@ -115,6 +116,8 @@ class Verification::Impl {
     if (!failure_) {
       Read(look, report);
     }
+    // Given back before the next one asks.
+    look.lease = {};
     // The child object must outlive its own callback.
     auto done =
         std::find_if(running_.begin(), running_.end(), [&look](const Look& other) { return &other == &look; });
@@ -154,7 +157,7 @@ class Verification::Impl {
       media::DecodedWindow window;
       window.where = look.command.where;
       window.frames = look.progress.current().frame;
-      window.errors = Printable(Trim(report.stderr_text));
+      window.errors = media::DecodeErrors(report.stderr_text);
       window.clean = exited->status == 0 && window.errors.empty();
       windows_.push_back(std::move(window));
     }

@@ -28,8 +28,8 @@ std::string LastWords(const process::ChildReport& report) {
 
 }  // namespace
 
-process::Order OrderFor(const World& world, std::string purpose, const std::string& program,
-                        const std::vector<std::string>& arguments, Bytes memory_limit) {
+process::Order OrderFor(std::string purpose, const std::string& program, const std::vector<std::string>& arguments,
+                        Bytes memory_limit) {
   process::Order order;
   order.id = NewId();
   order.purpose = std::move(purpose);
@@ -39,7 +39,7 @@ process::Order OrderFor(const World& world, std::string purpose, const std::stri
   order.argv.insert(order.argv.end(), arguments.begin(), arguments.end());
   order.environment = {"PATH=/usr/bin:/bin", "LC_ALL=C", "HOME=/nonexistent", "TMPDIR=."};
   order.memory_limit = memory_limit;
-  order.stop_grace = world.limits.stop_grace;
+  order.stop_grace = std::chrono::milliseconds(0);
   return order;
 }
 

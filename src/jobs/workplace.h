@@ -12,9 +12,10 @@
 
 namespace weir::jobs::workplace {
 
-// `arguments` without argv[0]. The child reads nothing, writes nothing and has no deadline until the caller says so.
-process::Order OrderFor(const World& world, std::string purpose, const std::string& program,
-                        const std::vector<std::string>& arguments, Bytes memory_limit);
+// `arguments` without argv[0]. The child reads nothing, writes nothing, has no deadline and is killed at once when it
+// is to stop, until the caller says otherwise.
+process::Order OrderFor(std::string purpose, const std::string& program, const std::vector<std::string>& arguments,
+                        Bytes memory_limit);
 
 // The lease was what stopped it: by the kernel, by the watcher, or by an allocation that RLIMIT_DATA refused.
 bool RanOutOfMemory(const process::ChildReport& report);

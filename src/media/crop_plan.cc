@@ -49,11 +49,12 @@ Result<Ladder> PlanCrop(const Source& source, const Request& request, const Crop
   if (crop.size) {
     out = *crop.size;
   } else {
-    const double scale = std::min(1.0, 1080 / std::min(real_width, real_height));
-    out = {EvenNear(real_width * scale), EvenNear(real_height * scale)};
-    // Rounding a long side must not outgrow the picture.
-    out.width = std::max(2, std::min(out.width, EvenNear(real_width)));
-    out.height = std::max(2, std::min(out.height, EvenNear(real_height)));
+    const double scale = std::min(1.0, 1080 / std::min(cut_width, cut_height));
+    if (scale == 1.0 && picture.shown == picture.stored) {
+      out = {w, h};  // no need to scale
+    } else {
+      out = {std::min(EvenNear(cut_width * scale), EvenDown(width)), std::min(EvenNear(cut_height * scale), EvenDown(height))};
+    }
   }
 
   std::vector<std::string> notes = NotesOnVideo(video);

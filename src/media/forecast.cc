@@ -12,14 +12,16 @@ namespace {
 // runs of 1 to 3 s clips (bench/forecast), least squares on the relative error. MiB of anonymous memory; "MP" are
 // megapixels (1e6) of the picture, for x264 those of its padded picture.
 constexpr double kLibraryPages = 44.4;  // file pages of ffmpeg's 215 libraries: 43.9 to 45.0 in every run
-constexpr double kMargin = 1.08;        // over the forecast; the worst forecast was 5 % short
+constexpr double kMargin = 1.06;        // over the forecast; the worst forecast was 3 % short
 constexpr double kMarginFloor = 4.0;    // MiB: page tables and other kernel memory that a group is charged for
 constexpr double kDataMargin = 1.15;    // private address space is forecast less well: 10 % short at worst
 constexpr double kDataMarginFloor = 8.0;
 
-constexpr Need kProcess{.anonymous = 14.8, .data = 38};
+constexpr double kBias = 1.03;          // the fit is centred; too high costs a little budget, too low a killed child
 
-// Decoders: anonymous = fixed + per_mp * MP + (threads - 1) * (thread + thread_mp * MP).
+constexpr Need kProcess{.anonymous = 15.0, .data = 38};
+
+// Decoders: anonymous = max(fixed + per_mp * MP, 0.75 * per_mp * MP) + (threads - 1) * (thread + thread_mp * MP).
 struct DecoderRow {
   std::string_view codec;
   bool deep;  // more than 8 bits a sample
@@ -31,7 +33,7 @@ struct DecoderRow {
   bool one_step;  // all threads beyond the first cost as much as one (dav1d)
 };
 constexpr std::array<DecoderRow, 15> kDecoders{{
-    {"h264", false, -4.5, 3.1, 1.95, 2.2, 3.3, false},
+    {"h264", false, -4.0, 3.1, 1.95, 2.2, 3.3, false},
     {"h264", true, 0.4, 1.8, 3.9, 2.2, 4.6, false},
     {"hevc", false, -4.1, 14.5, 0, 1.1, 2.9, false},
     {"hevc", true, -3.4, 23.5, 0, 1.1, 4.3, false},
@@ -55,22 +57,23 @@ struct PresetRow {
   std::string_view preset;
   double per_mp;
 };
-constexpr std::array<PresetRow, 9> kPresets{{{"ultrafast", 15.6},
-                                             {"superfast", 47.4},
-                                             {"veryfast", 69.2},
-                                             {"faster", 99.2},
-                                             {"fast", 129.8},
-                                             {"medium", 159.8},
-                                             {"slow", 193.8},
-                                             {"slower", 246.7},
-                                             {"veryslow", 324.2}}};
-constexpr double kLeanPerMp = 22.1;        // every preset but ultrafast, with the lean parameters
-constexpr double kLookaheadPerMp = 2.94;   // per frame of lookahead
-constexpr double kSyncPerMp = 3.4;         // per frame between lookahead thread and encoder
-constexpr double kFrameThreadPerMp = 9.7;  // per frame thread beyond the first
-constexpr double kFirstPairPerMp = -2.2;   // once, with more than one frame thread
-constexpr double kUltrafastThreadPerMp = 6.1;
-constexpr double kSliceThreadPerMp = 1.1;
+constexpr std::array<PresetRow, 9> kPresets{{{"ultrafast", 15.3},
+                                             {"superfast", 47.1},
+                                             {"veryfast", 68.1},
+                                             {"faster", 97.7},
+                                             {"fast", 127.5},
+                                             {"medium", 158.5},
+                                             {"slow", 193.0},
+                                             {"slower", 239.0},
+                                             {"veryslow", 314.2}}};
+constexpr double kLeanPerMp = 22.2;        // every preset but ultrafast, with the lean parameters
+constexpr double kLookaheadPerMp = 3.0;    // per frame of lookahead
+constexpr double kSyncPerMp = 3.6;         // per frame between lookahead thread and encoder
+constexpr double kFrameThreadPerMp = 9.0;  // per frame thread beyond the first
+constexpr double kFirstPairPerMp = -1.8;   // once, with more than one frame thread
+constexpr double kUltrafastThreadPerMp = 5.9;
+constexpr double kPerPicture = 0.07;       // MiB for each picture held, whatever its size
+constexpr double kSliceThreadPerMp = 1.0;
 
 // x264 keeps each picture with 32 rows and columns of padding on every side, in whole macroblocks.
 double Padded(Size size) {
@@ -126,7 +129,8 @@ Need NeedOfDecoder(const VideoStream& video, unsigned threads) {
   }
   const double input = video.coded.megapixels();
   const double more = row->one_step ? (threads > 1 ? 1 : 0) : static_cast<double>(threads) - 1;
-  const double need = row->fixed + chroma * input * (row->per_mp + row->per_mp_ref * std::clamp(video.refs, 1, 16)) +
+  const double pictures = chroma * input * (row->per_mp + row->per_mp_ref * std::clamp(video.refs, 1, 16));
+  const double need = std::max(row->fixed + pictures, 0.75 * pictures) +
                       more * (row->thread + chroma * row->thread_mp * input);
   return {.anonymous = need, .data = need + 2.1 * (static_cast<double>(threads) - 1)};
 }
@@ -157,10 +161,11 @@ Need NeedOfX264(Size output, const X264Shape& shape, std::int64_t frames) {
     per_mp += kFrameThreadPerMp * more + kFirstPairPerMp + kSyncPerMp * sync;
     if (ultrafast) per_mp += kUltrafastThreadPerMp * more;
   }
-  const double need = size * per_mp;
+  const double pictures_ahead = delay(shape) + sync;
+  const double pictures = pictures_ahead + shape.refs + shape.bframes + (shape.sliced ? 0 : more);
+  const double need = size * per_mp + kPerPicture * pictures;
 
   // x264 aligns large allocations to 2 MiB, which reserves up to 2 MiB of address space for each picture.
-  const double pictures_ahead = delay(shape) + sync;
   double reserved = 10 * size + 3.5 * more + 0.25 * size * pictures_ahead;
   if (!shape.sliced) reserved += 2.8 * size * more;
   if (size > 0.55) reserved += 6 + 2.0 * pictures_ahead;
@@ -169,9 +174,13 @@ Need NeedOfX264(Size output, const X264Shape& shape, std::int64_t frames) {
 }
 
 Need NeedOfVp9(Size output, const Vp9Shape& shape, std::int64_t frames) {
+  // libvpx 1.12: 160 pixels of border around each picture that waits, 6.2 MiB for each thread it really uses.
+  const double bordered = static_cast<double>(output.width + 320) * (output.height + 320) / 1e6;
   const double ahead = static_cast<double>(std::min<std::int64_t>(shape.lag, std::max<std::int64_t>(frames, 1)));
-  const double need = 20 + output.megapixels() * (60 + 4.0 * ahead + 4.0 * shape.threads);
-  return {.anonymous = need, .data = need * 1.3};
+  int used = 1;
+  while (used * 2 <= shape.threads && output.width / (used * 2) >= 256) used *= 2;
+  const double need = 15 + 76 * output.megapixels() + 1.4 * bordered * ahead + 6.2 * (used - 1);
+  return {.anonymous = need, .data = need + 8 + 3.0 * shape.threads};
 }
 
 Need NeedOfStill(Size output, bool png) {
@@ -181,7 +190,7 @@ Need NeedOfStill(Size output, bool png) {
 
 Need NeedOfAudio(int encoders) { return {.anonymous = 1.0 * encoders, .data = 2.0 * encoders}; }
 
-Need NeedOfCopy() { return {.anonymous = 3, .data = 6}; }
+Need NeedOfCopy() { return {.anonymous = -4, .data = 4}; }
 
 Need NeedOfProbe(const InputLimits& limits) {
   const double pictures = 4 * 1.6 * static_cast<double>(limits.max_pixels) / 1048576;
@@ -195,9 +204,9 @@ Need NeedOfIndex(std::int64_t packets_read, std::int64_t packets_written) {
 }
 
 void Settle(Need need, Forecast& forecast) {
-  forecast.anonymous = Bytes::FromMib(need.anonymous);
-  const double peak = need.anonymous + kLibraryPages;
+    const double peak = (need.anonymous + kLibraryPages) * kBias;
   forecast.peak = Bytes::FromMib(peak);
+  forecast.anonymous = Bytes::FromMib(peak - kLibraryPages);
   forecast.lease = Bytes::FromMib(std::ceil(peak * kMargin + kMarginFloor));
   forecast.data_limit = Bytes::FromMib(std::ceil(need.data * kDataMargin + kDataMarginFloor));
 }

@@ -31,10 +31,7 @@ X264Shape Lean(X264Shape shape);
 
 struct Vp9Shape {
   int threads = 1;
-  bool row_mt = false;
   int lag = 25;               // frames
-  bool alt_ref = true;
-  bool realtime = true;
 };
 
 // Resident and virtual private memory, in MiB.

@@ -47,7 +47,7 @@ MediaTime EndOf(const std::optional<MediaTime>& start, const std::optional<Media
 }  // namespace
 
 int EvenDown(double value) { return std::max(2, static_cast<int>(std::floor(value / 2 + 1e-9)) * 2); }
-int EvenNear(double value) { return std::max(2, static_cast<int>(std::lround(value / 2)) * 2); }
+int EvenNear(double value) { return std::max(2, static_cast<int>(std::ceil(value / 2 - 0.5 - 1e-9)) * 2); }
 
 Picture PictureOf(const VideoStream& video) {
   Picture picture{.stored = video.coded, .shown = video.displayed()};
@@ -212,7 +212,8 @@ std::vector<std::string> RateArguments(const VideoStream& video) {
   // container rounded (Matroska: to milliseconds) fall back onto the grid.
   const Rational rate = TidyRate(video);
   const bool grid = !video.variable_rate && rate.known() && rate.num <= 1'000'000 && rate.den <= 1'000'000;
-  return {"-fps_mode", "vfr", "-enc_time_base",
+  // For video only: sound counts in samples.
+  return {"-fps_mode:v", "vfr", "-enc_time_base:v",
           grid ? std::to_string(rate.den) + ":" + std::to_string(rate.num) : "1:90000"};
 }
 
@@ -251,6 +252,7 @@ std::vector<std::string> MuxerArguments(const Muxer& muxer, const Request& reque
   std::vector<std::string> out;
   if (muxer.faststart) {
     out = {"-movflags", request.keep_metadata ? "+faststart+use_metadata_tags" : "+faststart"};
+    if (muxer.format != "ipod") out.insert(out.end(), {"-write_tmcd", "0"});  // no data stream that nobody asked for
   }
   out.insert(out.end(), {"-fflags", "+bitexact", "-f", muxer.format, "-y", "file:" + muxer.file});
   return out;

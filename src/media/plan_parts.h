@@ -22,7 +22,7 @@ namespace weir::media {
 
 // The largest even number not above `value`, at least 2.
 int EvenDown(double value);
-// The nearest even number, at least 2.
+// The nearest even number, the lower of two, at least 2.
 int EvenNear(double value);
 
 // A picture as the filters get it (turned upright, still with its own pixel shape) and as a player shows it.

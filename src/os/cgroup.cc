@@ -305,17 +305,21 @@ void KillAndRemove(const std::string& group) {
   RemoveGroup(group);
 }
 
-// Anywhere below `root`, breadth first.
-void FindAndRemove(const std::string& root, const std::string& name) {
+bool IsGroupName(std::string_view name) { return name.starts_with("weir-") && IsId(name.substr(5)); }
+
+// Anywhere below `root`, breadth first: a maker may have lived in another session or service than we do.
+void RemoveUnlocked(const std::string& root) {
   std::vector<std::string> folders{root};
   for (std::size_t i = 0; i < folders.size(); ++i) {
-    const std::string folder = folders[i];
-    if (PathExists(folder + "/" + name)) {
-      KillAndRemove(folder + "/" + name);
-      return;
-    }
-    for (const std::string& below : SubFolders(folder)) {
-      if (folders.size() < kMostFoldersSearched) folders.push_back(folder + "/" + below);
+    const std::string parent = folders[i];
+    for (const std::string& name : SubFolders(parent)) {
+      const std::string below = parent + "/" + name;
+      if (!IsGroupName(name)) {
+        if (folders.size() < kMostFoldersSearched) folders.push_back(below);
+        continue;
+      }
+      const UniqueFd folder(::open(below.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      if (folder && ::flock(folder.get(), LOCK_EX | LOCK_NB) == 0) KillAndRemove(below);
     }
   }
 }
@@ -405,29 +409,8 @@ Result<std::unique_ptr<MemoryGroup>> CgroupRoot::Create(const std::string& id, B
   return group;
 }
 
-void CgroupRoot::RemoveAbandoned(const std::string& id) const {
-  if (!IsId(id)) return;
-  for (const Place& place : places_) FindAndRemove(place.root, GroupName(id));
-}
-
-void CgroupRoot::RemoveAllAbandoned() const {
-  std::vector<std::string> parents{memory_parent_, kill_parent_};
-  for (const Place& place : places_) {
-    parents.push_back(place.own);
-    parents.push_back(Hierarchy{.root = place.root, .own = place.own}.Above(place.own));
-  }
-  std::ranges::sort(parents);
-  const auto repeated = std::ranges::unique(parents);
-  parents.erase(repeated.begin(), repeated.end());
-  for (const std::string& parent : parents) {
-    if (parent.empty()) continue;
-    for (const std::string& name : SubFolders(parent)) {
-      if (!name.starts_with("weir-") || !IsId(std::string_view(name).substr(5))) continue;
-      const std::string group = parent + "/" + name;
-      const UniqueFd folder(::open(group.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-      if (folder && ::flock(folder.get(), LOCK_EX | LOCK_NB) == 0) KillAndRemove(group);
-    }
-  }
+void CgroupRoot::RemoveAbandoned() const {
+  for (const Place& place : places_) RemoveUnlocked(place.root);
 }
 
 }  // namespace weir::os

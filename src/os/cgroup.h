@@ -61,12 +61,9 @@ class CgroupRoot {
   // present). With back end kRlimit: a kill-only group, or nullptr when there is no cgroup2 either.
   [[nodiscard]] Result<std::unique_ptr<MemoryGroup>> Create(const std::string& id, Bytes limit) const;
 
-  // Kills and removes group weir-<id> of an earlier life, which may have lived in another group than we do.
-  // Absent is fine.
-  void RemoveAbandoned(const std::string& id) const;
-
-  // Kills and removes every group where we would make ours and whose maker is gone: a maker keeps its groups locked.
-  void RemoveAllAbandoned() const;
+  // Kills and removes every group of ours whose maker is gone, wherever in the hierarchy it lived (at most 4096
+  // folders are searched). A maker keeps its groups locked as long as it lives.
+  void RemoveAbandoned() const;
 
  private:
   // One hierarchy, writable or not: where it is mounted, and our own group in it.

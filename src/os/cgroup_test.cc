@@ -67,8 +67,7 @@ TEST_F(FakeTree, NothingThereLeavesOnlyTheRlimit) {
   const auto group = root.Create(NewId(), Bytes::Mib(1));
   ASSERT_TRUE(group);
   EXPECT_EQ(*group, nullptr);
-  root.RemoveAbandoned(NewId());
-  root.RemoveAllAbandoned();
+  root.RemoveAbandoned();
 }
 
 TEST_F(FakeTree, V2IsPreferredAndItsGroupsAreLimited) {
@@ -221,19 +220,14 @@ TEST_F(FakeTree, AnAbandonedGroupIsFoundWhereverItsMakerLived) {
   MakeV1("/me");
   MakeV2("fs/unified", "", "");
   const std::string id = NewId();
-  const std::string other = NewId();
-  for (const std::string& name :
-       {"fs/memory/elsewhere/deep/weir-" + id, "fs/unified/weir-" + id, "fs/memory/weir-" + other}) {
+  for (const std::string& name : {"fs/memory/elsewhere/deep/weir-" + id, "fs/unified/weir-" + id}) {
     std::filesystem::create_directories(folder_ / name);
   }
   const CgroupRoot root = Detect();
-  root.RemoveAbandoned("../../elsewhere");
-  root.RemoveAbandoned("");
-  EXPECT_TRUE(PathExists(folder_ / ("fs/memory/elsewhere/deep/weir-" + id)));
-  root.RemoveAbandoned(id);
+  root.RemoveAbandoned();
+  EXPECT_TRUE(PathExists(folder_ / "fs/memory/elsewhere/deep"));
   EXPECT_FALSE(PathExists(folder_ / ("fs/memory/elsewhere/deep/weir-" + id)));
   EXPECT_FALSE(PathExists(folder_ / ("fs/unified/weir-" + id)));
-  EXPECT_TRUE(PathExists(folder_ / ("fs/memory/weir-" + other)));
 }
 
 TEST_F(FakeTree, OnlyGroupsWhoseMakerIsGoneAreSwept) {
@@ -246,7 +240,7 @@ TEST_F(FakeTree, OnlyGroupsWhoseMakerIsGoneAreSwept) {
   ASSERT_TRUE(made);
   std::filesystem::create_directory(folder_ / ("fs/memory/me/weir-" + dead));
   std::filesystem::create_directory(folder_ / "fs/memory/me/weir-notours");
-  root.RemoveAllAbandoned();
+  root.RemoveAbandoned();
   EXPECT_TRUE(PathExists(folder_ / ("fs/memory/me/weir-" + living)));
   EXPECT_TRUE(PathExists(folder_ / "fs/memory/me/weir-notours"));
   EXPECT_FALSE(PathExists(folder_ / ("fs/memory/me/weir-" + dead)));
@@ -431,7 +425,7 @@ TEST_F(RealGroup, AGroupOfAKilledLifeIsSweptAndALivingOneIsNot) {
   }
   ::waitpid(earlier, nullptr, 0);
   EXPECT_THAT(Groups("/sys/fs/cgroup"), HasSubstr(lost));
-  root_.RemoveAllAbandoned();
+  root_.RemoveAbandoned();
   const std::string left = Groups("/sys/fs/cgroup");
   EXPECT_THAT(left, Not(HasSubstr(lost)));
   EXPECT_THAT(left, HasSubstr(id_));
@@ -445,7 +439,7 @@ TEST_F(RealGroup, AGroupOfAKilledLifeIsRemovedById) {
     ::kill(::getpid(), SIGKILL);
   }
   ::waitpid(earlier, nullptr, 0);
-  root_.RemoveAbandoned(lost);
+  root_.RemoveAbandoned();
   EXPECT_THAT(Groups("/sys/fs/cgroup"), Not(HasSubstr(lost)));
 }
 

@@ -13,11 +13,11 @@ namespace weir::os {
 
 // What the kernel offers here, found by asking it once (Landlock ABI query, a trial child for namespaces).
 struct SandboxSupport {
-  int landlock_abi = 0;         // 0: none; TCP rules from 4
+  int landlock_abi = 0;  // 0: none; TCP rules from 4
   bool seccomp = false;
-  bool pid_namespace = false;   // as root, or through a user namespace
+  bool pid_namespace = false;  // as root, or through a user namespace
   bool user_namespace_needed = false;
-  bool cgroup_kill = false;     // a cgroup2 hierarchy that we may write to
+  bool cgroup_kill = false;  // a cgroup2 hierarchy that we may write to
 
   // One word for each missing layer ("landlock", "seccomp", "pid-namespace"); empty when all are there.
   [[nodiscard]] std::vector<std::string> Missing() const;
@@ -29,8 +29,8 @@ SandboxSupport DetectSandbox();
 
 struct FileRule {
   enum class Allow : std::uint8_t { kRead, kReadExecute, kReadWriteBelow };
-  std::string path;   // used when fd < 0; a path that does not exist is skipped
-  int fd = -1;        // a descriptor held by the caller: the very file that was opened and checked
+  std::string path;  // used when fd < 0; a path that does not exist is skipped
+  int fd = -1;       // a descriptor held by the caller: the very file that was opened and checked
   Allow allow = Allow::kRead;
 };
 
@@ -47,9 +47,10 @@ struct FilterInstruction {
 };
 using SeccompProgram = std::vector<FilterInstruction>;
 
-// The deny list as a BPF program: sockets, ptrace, mount, namespaces, keyrings, bpf, io_uring, userfaultfd,
-// kernel modules, clocks, reboot, foreign-process memory and personality answer EPERM. `allow_exec_after` is
-// implied: execve stays allowed, because the filter is switched on before it. Errors: kSandbox.
+// The deny list as a BPF program: sockets, ptrace, mount, namespaces, owners and modes of files, changes of user,
+// keyrings, bpf, io_uring, userfaultfd, kernel modules, clocks, reboot, foreign-process memory, personality and the
+// parent-death signal answer EPERM, clone3 ENOSYS; calls by another processor interface (x32, i386) are deadly.
+// execve stays allowed, because the filter is switched on before it. Errors: kSandbox.
 Result<SeccompProgram> BuildSeccomp();
 
 }  // namespace weir::os

@@ -163,8 +163,7 @@ Status Core::Adopt(os::ChildHandle handle, std::unique_ptr<os::MemoryGroup> grou
   living_->push_back(this);
 
   error_code error;
-  exit_.assign(handle_.pidfd.get(), error);
-  if (error) {
+  if (exit_.assign(handle_.pidfd.get(), error)) {
     return Fail(SystemError("cannot watch a child", error.value()));
   }
   constexpr std::array kTakers = {&Core::TakeStdout, &Core::TakeStderr, &Core::TakeProgress};
@@ -315,16 +314,17 @@ void Core::Collect() {
   KillEverything();
   static_cast<void>(exit_.release());
   reaped_ = true;
-  Result<std::optional<os::ExitReport>> exit = os::Reap(handle_);
-  if (!exit || !*exit) {
-    report_.ending = SpawnFailed{exit ? Error{.code = ErrorCode::kSystem, .detail = "a child ended without a status"}
-                                      : std::move(exit).error()};
-  } else {
-    report_.peak_resident = (*exit)->peak_resident;
+  Result<std::optional<os::ExitReport>> reaped = os::Reap(handle_);
+  if (!reaped) {
+    report_.ending = SpawnFailed{std::move(reaped).error()};
+  } else if (const std::optional<os::ExitReport>& exit = *reaped) {
+    report_.peak_resident = exit->peak_resident;
     report_.peak_tree = std::max(report_.peak_tree, report_.peak_resident);
-    report_.user_time = (*exit)->user_time;
-    report_.system_time = (*exit)->system_time;
-    report_.ending = Decide(**exit);
+    report_.user_time = exit->user_time;
+    report_.system_time = exit->system_time;
+    report_.ending = Decide(*exit);
+  } else {
+    report_.ending = SpawnFailed{Error{.code = ErrorCode::kSystem, .detail = "a child ended without a status"}};
   }
   if (group_) {
     report_.cgroup_peak = group_->Peak();

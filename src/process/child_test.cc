@@ -616,15 +616,16 @@ TEST_P(ChildTest, ItsWorldIsDeclared) {
 }
 
 TEST_P(ChildTest, FilesOutsideAreOutOfReach) {
-  if (launcher_->walls().support.landlock_abi == 0) {
-    GTEST_SKIP() << "no Landlock in this mode";
-  }
   std::ofstream(stage_.root() / "private") << "x";
   const auto refused = [&](const std::string& scenario) {
     order_.id = NewId();
     const ChildReport& report = Play(scenario);
     return std::holds_alternative<Exited>(report.ending) && std::get<Exited>(report.ending).status == 13;
   };
+  if (launcher_->walls().support.landlock_abi == 0) {
+    EXPECT_FALSE(refused("read-file /etc/passwd")) << "it is this wall that refuses, not something else";
+    return;
+  }
   EXPECT_TRUE(refused("read-file " + (stage_.root() / "private").string()));
   EXPECT_TRUE(refused("read-file /etc/passwd"));
   EXPECT_TRUE(refused("write-file " + (stage_.root() / "new").string()));
@@ -753,10 +754,12 @@ TEST_P(ChildTest, KillOfTheSupervisorLeavesNobody) {
     ASSERT_TRUE(supervisor) << Describe(supervisor.error());
     const SteadyTime until = Now() + 10s;
     const std::size_t expected = descendants ? 2 : 1;
-    while (stage_.Survivors().size() < expected && Now() < until) {
+    std::size_t seen = 0;
+    while (seen < expected && Now() < until) {
       std::this_thread::sleep_for(5ms);
+      seen = stage_.Survivors().size();
     }
-    ASSERT_GE(stage_.Survivors().size(), expected) << scenario;
+    EXPECT_GE(seen, expected) << scenario;
     std::this_thread::sleep_for(50ms);
     os::SendSignal(*supervisor, SIGKILL);
     EXPECT_TRUE(stage_.NobodyWithin(1s)) << scenario;
@@ -769,7 +772,7 @@ TEST_P(ChildTest, KillOfTheSupervisorLeavesNobody) {
     }
     std::string id;
     std::ifstream(stage_.root() / "id") >> id;
-    launcher_->walls().cgroups.RemoveAbandoned(id);
+    launcher_->walls().cgroups.RemoveAbandoned();
     EXPECT_FALSE(GroupExists(id));
   }
 }

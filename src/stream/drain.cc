@@ -26,14 +26,12 @@ struct Drain::State : std::enable_shared_from_this<Drain::State> {
 
   Status Start() {
     boost::system::error_code error;
-    descriptor.assign(fd.get(), error);
-    if (error) {
+    if (descriptor.assign(fd.get(), error)) {
       ended = true;
       return Fail(SystemError("cannot watch a pipe", error.value()));
     }
     static_cast<void>(fd.release());
-    descriptor.non_blocking(true, error);
-    if (error) {
+    if (descriptor.non_blocking(true, error)) {
       Close();
       return Fail(SystemError("cannot make a pipe non-blocking", error.value()));
     }
@@ -83,7 +81,7 @@ struct Drain::State : std::enable_shared_from_this<Drain::State> {
   void Close() {
     ended = true;
     boost::system::error_code ignored;
-    static_cast<void>(descriptor.close(ignored));
+    ignored = descriptor.close(ignored);
     fd.Close();
   }
 

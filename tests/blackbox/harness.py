@@ -422,9 +422,12 @@ class Case(unittest.TestCase):
         self.fail('processes survive: %s' % left)
 
     def assert_nothing_left(self):
-        left = work_folders(self.dir)
+        left = work_folders(self.dir) + work_folders(self.state)
         if left:
             self.fail('working folders left behind: %s' % left)
+        records = os.path.join(self.state, 'runs')
+        if os.path.isdir(records) and os.listdir(records):
+            self.fail('records left behind: %s' % os.listdir(records))
         self.assert_no_processes(0.5)
         for group, empty in cgroup_folders().items():
             if empty and group not in groups_before:

@@ -253,7 +253,9 @@ class OutOfMemory(Case):
             self.assertNotEqual(tries[0]['plan'], tries[1]['plan'])
             self.assertLess(tries[1]['lease_bytes'], tries[0]['lease_bytes'])
         for one in tries:
-            self.assertLess(one['measured_peak_bytes'], one['lease_bytes'] * 1.15 + 32 * MEBI, 'grew far beyond its lease: %s' % one)
+            # A control group is a wall; without one, several processes or shared pages are only seen by the watcher.
+            most = one['lease_bytes'] * 1.15 + 32 * MEBI if self.backend is None else one['lease_bytes'] * 2 + 64 * MEBI
+            self.assertLess(one['measured_peak_bytes'], most, 'grew far beyond its lease: %s' % one)
         self.assertEqual(os.listdir(self.out), [])
         self.assert_no_processes()
 

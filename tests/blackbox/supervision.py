@@ -170,6 +170,7 @@ class Liars(Hostile):
     def test_killed_by_somebody_else(self):
         """SIGKILL without a full memory group is not "out of memory"."""
         fake = self.fake('obey-term')
+        self.ok(self.weir('doctor', '--ffmpeg', fake, '--ffprobe', 'ffprobe'))   # so that no self-test comes first
         child = self.start('crop', clips.get('plain'), self.output(), '--ffmpeg', fake, '--ffprobe', 'ffprobe', '--json')
         victims = lambda: [p for p, what in processes_of(self.out).items() if p != child.pid]
         for pid in wait_until(victims, 20 * PATIENCE):
