@@ -18,15 +18,31 @@ HelperCommand BuildProbe(const InputLimits& limits) {
   return command;
 }
 
-HelperCommand BuildKeyframeProbe(MediaTime at, const InputLimits& limits, MediaTime file_start) {
-  // From the key picture before `at` to one second past it; packets only, nothing more is decoded.
-  const MediaTime target = std::max(MediaTime(0), at + file_start);
+namespace {
+
+// Packets of the moving picture from the key picture before `from` to one second past `at`; nothing is decoded.
+HelperCommand PacketsBetween(MediaTime from, MediaTime at, const InputLimits& limits) {
+  const MediaTime start = std::max(MediaTime(0), from);
+  const MediaTime length = std::max(MediaTime(0), at) - start + std::chrono::seconds(1);
   HelperCommand command;
-  command.arguments = FfprobeOf(limits, {"-select_streams", "V:0", "-read_intervals", SecondsText(target) + "%+1",
-                                         "-show_entries", "packet=pts_time,flags", "-of", "csv=p=0"});
+  command.arguments =
+      FfprobeOf(limits, {"-select_streams", "V:0", "-read_intervals", SecondsText(start) + "%+" + SecondsText(length),
+                         "-show_entries", "packet=pts_time,flags", "-of", "csv=p=0"});
   Settle(NeedOfProbe(limits), command);
   command.deadline = std::chrono::seconds(60);
   return command;
+}
+
+}  // namespace
+
+HelperCommand BuildKeyframeProbe(MediaTime at, const InputLimits& limits, MediaTime file_start) {
+  return PacketsBetween(at + file_start, at + file_start, limits);
+}
+
+HelperCommand BuildKeyframeProbe(const MediaFacts& facts, MediaTime at, const InputLimits& limits) {
+  const MediaTime target = at + facts.start.value_or(MediaTime(0));
+  const Seek seek = SeekTo(facts, at);
+  return PacketsBetween(seek.after ? target - *seek.after : target, target, limits);
 }
 
 CutFacts ParseKeyframes(std::string_view output, MediaTime at, MediaTime file_start) {

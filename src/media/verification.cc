@@ -67,7 +67,8 @@ std::vector<VerifyCommand> BuildVerification(const Expectation& expected, const 
     Append(command.arguments, {"-xerror"});
     Append(seek, {"-threads", "1"});
     AppendInput(command.arguments, limits, std::move(seek));
-    Append(command.arguments, {"-map", "0:v:0?", "-map", "0:a?", "-f", "null", "-"});
+    Append(command.arguments, {"-map", "0:v:0?", "-map", "0:a?", "-fps_mode:v", "passthrough", "-enc_time_base:v",
+                               "-1", "-f", "null", "-"});
     command.lease = decode_lease;
     command.deadline = Deadline(length, times_real_time_per_mille);
     commands.push_back(std::move(command));

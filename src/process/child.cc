@@ -25,12 +25,15 @@ using boost::system::error_code;
 using std::chrono::milliseconds;
 
 constexpr milliseconds kWatchPeriod{100};
+constexpr milliseconds kGrowthPeriod{10};
 constexpr unsigned kFolderEvery = 3;  // watch periods between two looks at the working folder
-constexpr unsigned kPssEvery = 10;    // and between two exact readings of memory far below the limit
 constexpr milliseconds kDrainLimit{500};
 // A killed process is gone within milliseconds unless it waits for a device that does not answer.
 constexpr milliseconds kReapLimit{5000};
-constexpr Bytes kLeastData = Bytes::Mib(32);
+// RLIMIT_DATA counts what is mapped, the lease what is resident. Measured on Debian's ffmpeg 5.1 (VmData against
+// RssAnon): 31 MiB of library data that is never touched, and up to 0.25 of the rest plus 5 MiB a thread.
+constexpr double kMappedPerResident = 1.25;
+constexpr Bytes kNeverTouched = Bytes::Mib(64);
 constexpr Bytes kThreadStack = Bytes::Mib(1);
 
 SteadyTime Now() { return std::chrono::steady_clock::now(); }
@@ -147,6 +150,8 @@ class Core : public std::enable_shared_from_this<Core> {
   Timer watch_;
   Timer drain_limit_;
   unsigned ticks_ = 0;
+  Bytes last_sum_;
+  bool growing_ = true;
   std::vector<stream::Drain> drains_;
   std::size_t open_pipes_ = 0;
   Tail stderr_;
@@ -444,7 +449,9 @@ void Core::Watch() {
     LookAtFolder();
   }
   if (state_ == State::kRunning || state_ == State::kStopping) {
-    After(watch_, Now() + kWatchPeriod, [](Core& self) { self.Watch(); });
+    // Without a kernel limit on resident memory, what grows is looked at more often.
+    const milliseconds period = !watch_memory_ ? kWatchPeriod : growing_ ? kGrowthPeriod : kWatchPeriod / 2;
+    After(watch_, Now() + period, [](Core& self) { self.Watch(); });
   }
 }
 
@@ -463,9 +470,10 @@ void Core::LookAtMemory() {
     Handle(Event::kOverLease);
     return;
   }
+  growing_ = sum > last_sum_ * 1.02;
+  last_sum_ = sum;
   // Resident pages that are shared count more than once in the sum: only the exact reading condemns.
-  if (watch_memory_ && (sum > order_.memory_limit * 0.9 || ticks_ % kPssEvery == 0) &&
-      os::TreePss(handle_.pid) > order_.memory_limit) {
+  if (watch_memory_ && sum > order_.memory_limit && os::TreePss(handle_.pid) > order_.memory_limit) {
     Handle(Event::kOverLease);
   }
 }
@@ -524,7 +532,7 @@ os::ChildLimits LimitsOf(const Order& order, os::MemoryBackend backend) {
   }
   limits.file_size = order.file_size_limit;
   if (backend == os::MemoryBackend::kRlimit) {
-    limits.data = std::max(order.memory_limit - order.shared_pages, kLeastData);
+    limits.data = (order.memory_limit - order.shared_pages) * kMappedPerResident + kNeverTouched;
     limits.stack = kThreadStack;
   }
   return limits;

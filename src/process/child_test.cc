@@ -509,13 +509,16 @@ TEST_P(ChildTest, MoreMemoryThanTheLeaseIsOomKilled) {
     EXPECT_TRUE(std::get<OomKilled>(report.ending).by_kernel);
     EXPECT_LE(*report.cgroup_peak, order_.memory_limit);
   } else {
-    // The allocator was refused, which the program reports in its own words.
-    ASSERT_TRUE(EndedAs<Exited>(report));
-    EXPECT_EQ(std::get<Exited>(report.ending).status, 1);
-    EXPECT_NE(report.stderr_text.find("malloc of size"), std::string::npos);
+    // The watcher saw it, or the allocator was refused first, which the program reports in its own words.
+    EXPECT_TRUE(EndedAs<OomKilled>(report) ||
+                report.stderr_text.find("malloc of size") != std::string::npos)
+        << Describe(report.ending);
   }
-  // Pages of the program file may be charged to whoever read them first.
-  EXPECT_LE(report.peak_resident, std::max(order_.memory_limit + order_.shared_pages, OwnPeak()));
+  // Pages of the program file may be charged to whoever read them first; without a kernel limit on resident memory,
+  // RLIMIT_DATA bounds what comes between two looks.
+  const Bytes most = kernel_limit() ? order_.memory_limit + order_.shared_pages
+                                    : order_.memory_limit * 1.25 + Bytes::Mib(64) + order_.shared_pages;
+  EXPECT_LE(report.peak_resident, std::max(most, OwnPeak()));
   EXPECT_LT(report.wall, 6s);
 }
 
@@ -552,11 +555,7 @@ TEST_P(ChildTest, SlowGrowthIsSeenAndStopped) {
   RunFor(500ms);
   EXPECT_GT(child_->sampled_peak(), Bytes::Mib(20));
   ASSERT_TRUE(Await());
-  if (kernel_limit()) {
-    EXPECT_TRUE(EndedAs<OomKilled>(*report_));
-  } else {
-    EXPECT_TRUE(EndedAs<OomKilled>(*report_) || EndedAs<Exited>(*report_));
-  }
+  EXPECT_TRUE(EndedAs<OomKilled>(*report_));
   EXPECT_GT(report_->peak_tree, Bytes::Mib(100));
   EXPECT_LE(report_->peak_resident, std::max(order_.memory_limit + order_.shared_pages, OwnPeak()));
 }
