@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/id.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "media/failure.h"
 #include "os/file.h"
@@ -219,8 +220,11 @@ Result<jobs::Tools> IdentifyTools(boost::asio::io_context& loop, process::Launch
   WEIR_ASSIGN(const std::string probe_version, Identify(loop, launcher, paths.ffprobe, memory));
   WEIR_TRY(SelfTest(loop, launcher, state, paths.ffmpeg, memory));
   // A record that cannot be kept costs the next start a little time, nothing else.
-  (void)os::WriteFileAtomically(state.cache(), kRecordName,
-                                std::string(kRecordFormat) + "\n" + stamp + "\n" + tools.version + "\n");
+  if (const auto kept = os::WriteFileAtomically(
+          state.cache(), kRecordName, std::string(kRecordFormat) + "\n" + stamp + "\n" + tools.version + "\n");
+      !kept) {
+    log::Debug(Describe(kept.error()));
+  }
   return tools;
 }
 

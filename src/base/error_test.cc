@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <set>
 
 #include "base/result.h"
@@ -95,6 +98,22 @@ TEST(ResultTest, MacrosPassValuesAndErrorsOn) {
   EXPECT_EQ(Twice(21).value_or(0), 42);
   EXPECT_EQ(Twice(Fail(ErrorCode::kCrashed, "dead")).error().code, ErrorCode::kCrashed);
   EXPECT_EQ(Twice(101).error().code, ErrorCode::kStalled);
+}
+
+// The README promises these numbers to scripts.
+TEST(ErrorTable, IsTheTableOfExitCodesInTheReadme) {
+  const char* top = std::getenv("WEIR_SOURCE_DIR");
+  ASSERT_NE(top, nullptr);
+  std::ifstream file(std::string(top) + "/README.md");
+  const std::string readme{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  std::vector<ErrorInfo> rows = ErrorTable();
+  std::ranges::sort(rows, {}, &ErrorInfo::exit_code);
+  std::string table = "<!-- exit-codes -->\n| Code | Name | Meaning |\n|---|---|---|\n| 0 | | Success |\n";
+  for (const ErrorInfo& row : rows) {
+    table += "| " + std::to_string(row.exit_code) + " | `" + std::string(row.name) + "` | " + std::string(row.title) +
+             " |\n";
+  }
+  EXPECT_NE(readme.find(table + "<!-- /exit-codes -->"), std::string::npos) << "the README should say:\n" << table;
 }
 
 }  // namespace

@@ -176,13 +176,13 @@ class Run::Impl {
   // Starts the one child of this step; `then` is called from the loop when it has ended, with child_ gone.
   void StartChild(const process::Order& order, process::Hooks hooks,
                   std::function<void(const process::ChildReport&)> then) {
-    auto child = world_.launcher.Start(order, std::move(hooks),
-                                       alive_.Guard([this, then = std::move(then)](process::ChildReport report) {
-                                         // The child object must outlive its own callback.
-                                         auto keep = std::move(child_);
-                                         account_.cpu_time += report.user_time + report.system_time;
-                                         then(report);
-                                       }));
+    auto child = world_.launcher.Start(
+        order, std::move(hooks), alive_.Guard([this, then = std::move(then)](const process::ChildReport& report) {
+          // The child object must outlive its own callback.
+          auto keep = std::move(child_);
+          account_.cpu_time += report.user_time + report.system_time;
+          then(report);
+        }));
     if (!child) {
       return End(std::move(child).error());
     }
@@ -218,10 +218,10 @@ class Run::Impl {
                 if (trim == nullptr || !media::NeedsCutFacts(*ask_.request, account_.source)) {
                   return Plan({});
                 }
-                RunHelper("keyframes", media::BuildKeyframeProbe(trim->from, world_.limits.input),
+                RunHelper("keyframes", media::BuildKeyframeProbe(account_.source, trim->from, world_.limits.input),
                           [this, from = trim->from](const std::string& lines, const std::string& /*complaints*/) {
                             lease_ = {};
-                            Plan(media::ParseKeyframes(lines, from));
+                            Plan(media::ParseKeyframes(lines, from, account_.source.start.value_or(MediaTime(0))));
                           });
               });
   }
@@ -278,6 +278,7 @@ class Run::Impl {
     order.working_folder_writable = true;
     order.inputs = {source_->file.fd.get()};
     order.progress_pipe = true;
+    order.data_limit = plan().forecast.data_limit;
     order.file_size_limit = plan().forecast.output_limit;
     order.folder_size_limit = plan().forecast.output_limit;
     order.deadline = world_.limits.deadline.count() > 0 ? world_.limits.deadline : plan().deadline;

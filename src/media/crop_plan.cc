@@ -53,7 +53,8 @@ Result<Ladder> PlanCrop(const Source& source, const Request& request, const Crop
     if (scale == 1.0 && picture.shown == picture.stored) {
       out = {w, h};  // no need to scale
     } else {
-      out = {std::min(EvenNear(cut_width * scale), EvenDown(width)), std::min(EvenNear(cut_height * scale), EvenDown(height))};
+      out = {std::min(EvenNear(cut_width * scale), EvenDown(width)),
+             std::min(EvenNear(cut_height * scale), EvenDown(height))};
     }
   }
 

@@ -17,7 +17,7 @@ constexpr double kMarginFloor = 4.0;    // MiB: page tables and other kernel mem
 constexpr double kDataMargin = 1.15;    // private address space is forecast less well: 10 % short at worst
 constexpr double kDataMarginFloor = 8.0;
 
-constexpr double kBias = 1.03;          // the fit is centred; too high costs a little budget, too low a killed child
+constexpr double kBias = 1.03;  // the fit is centred; too high costs a little budget, too low a killed child
 
 constexpr Need kProcess{.anonymous = 15.0, .data = 38};
 
@@ -72,7 +72,7 @@ constexpr double kSyncPerMp = 3.6;         // per frame between lookahead thread
 constexpr double kFrameThreadPerMp = 9.0;  // per frame thread beyond the first
 constexpr double kFirstPairPerMp = -1.8;   // once, with more than one frame thread
 constexpr double kUltrafastThreadPerMp = 5.9;
-constexpr double kPerPicture = 0.07;       // MiB for each picture held, whatever its size
+constexpr double kPerPicture = 0.07;  // MiB for each picture held, whatever its size
 constexpr double kSliceThreadPerMp = 1.0;
 
 // x264 keeps each picture with 32 rows and columns of padding on every side, in whole macroblocks.
@@ -129,9 +129,11 @@ Need NeedOfDecoder(const VideoStream& video, unsigned threads) {
   }
   const double input = video.coded.megapixels();
   const double more = row->one_step ? (threads > 1 ? 1 : 0) : static_cast<double>(threads) - 1;
-  const double pictures = chroma * input * (row->per_mp + row->per_mp_ref * std::clamp(video.refs, 1, 16));
-  const double need = std::max(row->fixed + pictures, 0.75 * pictures) +
-                      more * (row->thread + chroma * row->thread_mp * input);
+  // One reference and reordering do not go together: then the probe has not seen the number. Four is usual.
+  const int refs = video.refs <= 1 && video.has_b_frames > 0 ? 4 : std::clamp(video.refs, 1, 16);
+  const double pictures = chroma * input * (row->per_mp + row->per_mp_ref * refs);
+  const double need =
+      std::max(row->fixed + pictures, 0.75 * pictures) + more * (row->thread + chroma * row->thread_mp * input);
   return {.anonymous = need, .data = need + 2.1 * (static_cast<double>(threads) - 1)};
 }
 
@@ -192,9 +194,10 @@ Need NeedOfAudio(int encoders) { return {.anonymous = 1.0 * encoders, .data = 2.
 
 Need NeedOfCopy() { return {.anonymous = -4, .data = 4}; }
 
+// The largest picture that the limits allow is not decoded in less than 250 MiB; 4K needs 130.
 Need NeedOfProbe(const InputLimits& limits) {
-  const double pictures = 4 * 1.6 * static_cast<double>(limits.max_pixels) / 1048576;
-  return {.anonymous = 40 + pictures, .data = 100 + pictures};
+  const double pictures = 4.0 * static_cast<double>(limits.max_pixels) / 1e6;
+  return {.anonymous = 20 + pictures, .data = 60 + pictures};
 }
 
 Need NeedOfIndex(std::int64_t packets_read, std::int64_t packets_written) {
@@ -204,7 +207,7 @@ Need NeedOfIndex(std::int64_t packets_read, std::int64_t packets_written) {
 }
 
 void Settle(Need need, Forecast& forecast) {
-    const double peak = (need.anonymous + kLibraryPages) * kBias;
+  const double peak = (need.anonymous + kLibraryPages) * kBias;
   forecast.peak = Bytes::FromMib(peak);
   forecast.anonymous = Bytes::FromMib(peak - kLibraryPages);
   forecast.lease = Bytes::FromMib(std::ceil(peak * kMargin + kMarginFloor));

@@ -17,12 +17,12 @@ struct X264Shape {
   std::string preset = "veryfast";
   int threads = 1;
   bool sliced = false;
-  int lookahead = 10;         // frames; counts only with mbtree
-  bool sync_lookahead = true; // a lookahead thread of its own (frame threads only)
+  int lookahead = 10;          // frames; counts only with mbtree
+  bool sync_lookahead = true;  // a lookahead thread of its own (frame threads only)
   int bframes = 3;
   int refs = 1;
   bool mbtree = true;
-  bool adapt_trellis = false; // b-adapt 2
+  bool adapt_trellis = false;  // b-adapt 2
 };
 // The shape of a preset as x264 164 defines it. Unknown names count as "veryfast".
 X264Shape ShapeOfPreset(const std::string& preset);
@@ -31,7 +31,7 @@ X264Shape Lean(X264Shape shape);
 
 struct Vp9Shape {
   int threads = 1;
-  int lag = 25;               // frames
+  int lag = 25;  // frames
 };
 
 // Resident and virtual private memory, in MiB.
@@ -45,14 +45,14 @@ struct Need {
   }
 };
 
-Need NeedOfProcess();                                              // ffmpeg with nothing open
-Need NeedOfDecoder(const VideoStream& video, unsigned threads);    // demuxer, decoder, pictures in flight
+Need NeedOfProcess();                                            // ffmpeg with nothing open
+Need NeedOfDecoder(const VideoStream& video, unsigned threads);  // demuxer, decoder, pictures in flight
 Need NeedOfX264(Size output, const X264Shape& shape, std::int64_t frames);
 Need NeedOfVp9(Size output, const Vp9Shape& shape, std::int64_t frames);
 Need NeedOfStill(Size output, bool png);
 Need NeedOfAudio(int encoders);
-Need NeedOfCopy();                                                 // demuxer and muxer without a codec
-Need NeedOfProbe(const InputLimits& limits);                       // ffprobe, first pictures decoded
+Need NeedOfCopy();                            // demuxer and muxer without a codec
+Need NeedOfProbe(const InputLimits& limits);  // ffprobe, first pictures decoded
 Need NeedOfIndex(std::int64_t packets_read, std::int64_t packets_written);
 
 // Fills anonymous, peak, lease and data_limit; the rest is left alone.

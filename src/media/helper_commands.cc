@@ -11,8 +11,9 @@ namespace weir::media {
 HelperCommand BuildProbe(const InputLimits& limits) {
   HelperCommand command;
   command.arguments = ProbeArguments(limits);
-  // A few packets are decoded, because only then does ffprobe know the number of reference pictures.
-  Append(command.arguments, {"-read_intervals", "%+#8", "-show_entries", "frame=pts"});
+  // Two packets are decoded, because only then does ffprobe know the number of H.264's reference pictures; each more
+  // would cost memory (4K 10-bit: 30 MiB) and time.
+  Append(command.arguments, {"-threads", "1", "-read_intervals", "%+#2", "-show_entries", "frame=pts"});
   Settle(NeedOfProbe(limits), command);
   command.deadline = std::chrono::seconds(60);
   return command;

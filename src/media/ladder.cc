@@ -109,9 +109,15 @@ std::vector<Rung> Vp9Rungs(const VideoJob& job, unsigned cpus) {
   std::vector<Rung> rungs;
   const auto add = [&](std::string name, unsigned decoders, const Vp9Shape& shape, double ratio, std::string costs) {
     Rung rung{.name = std::move(name), .decoder_threads = decoders, .time_ratio = ratio, .costs = std::move(costs)};
-    rung.encoder = {"-c:v", "libvpx-vp9", "-b:v", "0", "-crf", std::to_string(job.crf), "-deadline", "good", "-cpu-used",
-                    "5", "-row-mt", shape.threads > 1 ? "1" : "0", "-threads", std::to_string(shape.threads),
-                    "-lag-in-frames", std::to_string(shape.lag), "-auto-alt-ref", shape.lag >= 12 ? "1" : "0"};
+    rung.encoder = {"-c:v",           "libvpx-vp9",
+                    "-b:v",           "0",
+                    "-crf",           std::to_string(job.crf),
+                    "-deadline",      "good",
+                    "-cpu-used",      "5",
+                    "-row-mt",        shape.threads > 1 ? "1" : "0",
+                    "-threads",       std::to_string(shape.threads),
+                    "-lag-in-frames", std::to_string(shape.lag),
+                    "-auto-alt-ref",  shape.lag >= 12 ? "1" : "0"};
     rung.need = [size = job.output, shape](std::int64_t frames) { return NeedOfVp9(size, shape, frames); };
     rungs.push_back(std::move(rung));
   };
@@ -140,7 +146,8 @@ Ladder EncodeLadder(const Source& source, const Request& request, const VideoJob
   // Where a stream ends within the span: the sound may outlast the pictures, or the other way round.
   const auto shown_of = [&](const std::optional<MediaTime>& start, const std::optional<MediaTime>& duration) {
     if (!duration) return std::optional<MediaTime>();
-    const MediaTime late = start && source.facts.start ? std::max(MediaTime(0), *start - *source.facts.start) : MediaTime(0);
+    const MediaTime late =
+        start && source.facts.start ? std::max(MediaTime(0), *start - *source.facts.start) : MediaTime(0);
     return std::optional(std::clamp(late + *duration - span.from, MediaTime(0), span.length));
   };
   const std::optional<MediaTime> pictures = shown_of(video.start, video.duration);

@@ -20,9 +20,9 @@ namespace weir::media {
 
 // Bounds on what is accepted at all; every refusal names the limit and the number found.
 struct InputLimits {
-  std::int64_t max_pixels = 50'000'000;          // of one picture
+  std::int64_t max_pixels = 50'000'000;  // of one picture
   std::size_t max_streams = 64;
-  Bytes max_alloc = Bytes::Mib(512);             // of one allocation in a child (-max_alloc)
+  Bytes max_alloc = Bytes::Mib(512);  // of one allocation in a child (-max_alloc)
   MediaTime max_duration = std::chrono::hours(24);
 };
 
@@ -31,21 +31,22 @@ extern const char* const kFormatAllowList;
 extern const char* const kProtocolAllowList;
 
 struct Forecast {
-  Bytes anonymous;            // private memory at the peak
-  Bytes peak;                 // resident at the peak: anonymous plus library pages; compare with the measured peak
-  Bytes lease;                // peak with the safety margin: what is reserved and enforced
+  Bytes anonymous;  // private memory at the peak
+  Bytes peak;       // resident at the peak: anonymous plus library pages; compare with the measured peak
+  Bytes lease;      // peak with the safety margin: what is reserved and enforced
   // Private writable address space with the safety margin. Encoders reserve about a quarter more than they touch,
   // so RLIMIT_DATA has to be this (never lease minus something), with RLIMIT_STACK at 1 MiB.
   Bytes data_limit;
-  std::int64_t frames = 0;    // that the output will have; 0 when not a number of frames (copies of audio)
+  std::int64_t frames = 0;        // that the output will have; 0 when not a number of frames (copies of audio)
   std::int64_t frames_limit = 0;  // a child that passes this is stopped
-  Bytes output_limit;         // no output of this plan can be larger
+  Bytes output_limit;             // no output of this plan can be larger
 };
 
 struct Plan {
-  std::string name;                      // rung: "2 frame threads", "sliced, lookahead 4", "copy"
-  std::vector<std::string> arguments;    // after argv[0]; input is descriptor 3, progress descriptor 4, output "out.<ext>" in the folder
-  std::string output_file;               // "out.mp4", in the working folder
+  std::string name;  // rung: "2 frame threads", "sliced, lookahead 4", "copy"
+  std::vector<std::string>
+      arguments;  // after argv[0]; input is descriptor 3, progress descriptor 4, output "out.<ext>" in the folder
+  std::string output_file;  // "out.mp4", in the working folder
   Forecast forecast;
   Expectation expectation;
   double time_ratio = 1.0;               // against the first rung, as measured (docs/BENCHMARKS.md)
@@ -56,14 +57,14 @@ struct Plan {
 
 // The leanest plan at a smaller picture, for the sentence of a refusal.
 struct SmallerPicture {
-  std::string option;                    // "--size 720x1280"
+  std::string option;  // "--size 720x1280"
   Bytes lease;
 };
 
 struct Ladder {
-  std::vector<Plan> plans;               // never empty; fastest first, leases strictly falling
-  std::vector<std::string> notes;        // said to the user: what is dropped, kept, converted, and why
-  std::vector<SmallerPicture> smaller;   // largest first; empty when the recipe has no size to choose
+  std::vector<Plan> plans;              // never empty; fastest first, leases strictly falling
+  std::vector<std::string> notes;       // said to the user: what is dropped, kept, converted, and why
+  std::vector<SmallerPicture> smaller;  // largest first; empty when the recipe has no size to choose
 };
 
 struct Machine {
@@ -76,7 +77,8 @@ struct CutFacts {
   std::optional<MediaTime> keyframe_after;
 };
 
-// Errors: kBadParameters, kInputNoVideo, kInputTooLarge, kInputDamaged (no length where one is needed), kOutputFormat.
+// Errors: kBadParameters, kInputNoVideo, kInputTooLarge, kInputDamaged (no length where one is needed),
+// kOutputFormat.
 Result<Ladder> BuildLadder(const Request& request, const MediaFacts& facts, const Machine& machine,
                            const InputLimits& limits, const CutFacts& cut = {});
 // True when BuildLadder wants CutFacts for this request.
@@ -90,15 +92,15 @@ Result<std::size_t> ChoosePlan(const Ladder& ladder, Bytes available, std::size_
 struct HelperCommand {
   std::vector<std::string> arguments;  // after argv[0]
   Bytes lease;
-  Bytes data_limit;                    // for RLIMIT_DATA, as in Forecast
+  Bytes data_limit;  // for RLIMIT_DATA, as in Forecast
   std::chrono::milliseconds deadline{};
 };
 // ffprobe of the input on descriptor 3, JSON on standard output. Its lease is what a picture at the limit may need;
 // with less available, run it in what there is: ordinary files are probed in 80 MiB.
 HelperCommand BuildProbe(const InputLimits& limits);
-// ffprobe that prints the video packets around `at`, for ParseKeyframes. `at` and the times of CutFacts count from the
-// start of the file, as a user does. Give the facts where there are: containers without an index (MPEG-TS) are then
-// read from further ahead, and a file that does not start at 0 is understood.
+// ffprobe that prints the video packets around `at`, for ParseKeyframes. `at` and the times of CutFacts count from
+// the start of the file, as a user does. Give the facts where there are: containers without an index (MPEG-TS) are
+// then read from further ahead, and a file that does not start at 0 is understood.
 HelperCommand BuildKeyframeProbe(const MediaFacts& facts, MediaTime at, const InputLimits& limits);
 HelperCommand BuildKeyframeProbe(MediaTime at, const InputLimits& limits, MediaTime file_start = MediaTime(0));
 // `file_start`: MediaFacts::start.

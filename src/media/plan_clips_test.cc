@@ -75,7 +75,8 @@ CheckReport Verify(const Plan& plan) {
     } else {
       ProgressParser progress;
       progress.Feed(ran.progress);
-      DecodedWindow window{.where = command.where, .frames = progress.current().frame, .errors = DecodeErrors(ran.errors)};
+      DecodedWindow window{
+          .where = command.where, .frames = progress.current().frame, .errors = DecodeErrors(ran.errors)};
       window.clean = ran.status == 0 && window.errors.empty();
       windows.push_back(std::move(window));
     }
@@ -155,9 +156,11 @@ TEST(PlanClips, OddSizesLoseALine) {
 }
 
 TEST(PlanClips, VariableRateKeepsEveryFrame) {
-  const auto phone = Clip("phone.mp4", kPicture + kSound +
-                                           "-vf \"select='not(mod(n,7))+lt(mod(n,5),3)',setpts=PTS+0.004*random(0)/TB\" "
-                                           "-fps_mode vfr -enc_time_base 1:90000 " + kH264 + "-c:a aac");
+  const auto phone =
+      Clip("phone.mp4", kPicture + kSound +
+                            "-vf \"select='not(mod(n,7))+lt(mod(n,5),3)',setpts=PTS+0.004*random(0)/TB\" "
+                            "-fps_mode vfr -enc_time_base 1:90000 " +
+                            kH264 + "-c:a aac");
   const Done done = Carry(phone, CropTo());
   EXPECT_THAT(done.ladder.notes, Contains("variable frame rate kept"));
   EXPECT_EQ(done.output.video->frames, Facts(phone).video->frames);
@@ -170,21 +173,23 @@ TEST(PlanClips, FilmRatesStayExact) {
   const Done done = Carry(film, CropTo());
   EXPECT_EQ(done.output.video->average_rate, (Rational{24000, 1001}));
   EXPECT_EQ(done.output.video->frames, 48);
-  const auto ntsc =
-      Clip("ntsc.mkv", "-f lavfi -i testsrc2=s=320x180:r=30000/1001:d=2 -f lavfi -i sine=d=2:r=48000 " + kH264 + "-c:a aac");
+  const auto ntsc = Clip("ntsc.mkv", "-f lavfi -i testsrc2=s=320x180:r=30000/1001:d=2 -f lavfi -i sine=d=2:r=48000 " +
+                                         kH264 + "-c:a aac");
   EXPECT_EQ(Carry(ntsc, CropTo()).output.video->frames, 60);
 }
 
 TEST(PlanClips, SilentAndSurroundAndManyTracks) {
   Carry(Clip("silent.mp4", kPicture + kH264), CropTo());
   const std::string wave = "0.1*sin(440*t)";
-  const auto surround = Clip("surround.mkv", kPicture + "-f lavfi -i \"aevalsrc=" + wave + "|" + wave + "|" + wave + "|" + wave + "|" +
-                                                 wave + "|" + wave + ":c=5.1(side):s=48000:d=1\" " + kH264 + "-c:a ac3");
+  const auto surround =
+      Clip("surround.mkv", kPicture + "-f lavfi -i \"aevalsrc=" + wave + "|" + wave + "|" + wave + "|" + wave + "|" +
+                               wave + "|" + wave + ":c=5.1(side):s=48000:d=1\" " + kH264 + "-c:a ac3");
   EXPECT_EQ(Carry(surround, CropTo()).output.audio.at(0).channels, 6);
   const Done webm = Carry(surround, {.recipe = Transcode{}, .output = Container::kWebm});
   EXPECT_EQ(webm.output.audio.at(0).layout, "5.1");
-  const auto many = Clip("many.mov", kPicture + kSound + "-f lavfi -i sine=r=22050:d=1 -f lavfi -i sine=r=37800:d=1 " +
-                                         "-map 0 -map 1 -map 2 -map 3 " + kH264 + "-c:a pcm_s16le");
+  const auto many =
+      Clip("many.mov", kPicture + kSound + "-f lavfi -i sine=r=22050:d=1 -f lavfi -i sine=r=37800:d=1 " +
+                           "-map 0 -map 1 -map 2 -map 3 " + kH264 + "-c:a pcm_s16le");
   const Done tracks = Carry(many, CropTo());
   EXPECT_EQ(tracks.output.audio.size(), 3U);
   EXPECT_EQ(tracks.output.audio.at(1).sample_rate, 22050);
@@ -197,7 +202,8 @@ TEST(PlanClips, TenBitAndOtherCodecs) {
   const Done done = Carry(ten, CropTo());
   EXPECT_EQ(done.output.video->pixel_format, "yuv420p");
   EXPECT_THAT(done.ladder.notes, Contains(HasSubstr("not tone-mapped")));
-  const auto vp9 = Clip("vp9.webm", kPicture + kSound + "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -c:a libopus");
+  const auto vp9 =
+      Clip("vp9.webm", kPicture + kSound + "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -c:a libopus");
   Carry(vp9, CropTo());
   Carry(vp9, {.recipe = Transcode{}, .output = Container::kWebm}, Rungs::kEnds);
   Carry(vp9, TrimTo({.to = milliseconds(600)}, Container::kWebm));
@@ -208,7 +214,8 @@ TEST(PlanClips, TenBitAndOtherCodecs) {
 TEST(PlanClips, LateAndLongSound) {
   const auto late = Clip("late.mp4", kPicture + "-itsoffset 0.3 " + kSound + kH264 + "-c:a aac");
   Carry(late, CropTo());
-  const auto long_sound = Clip("longsound.mp4", kPicture + "-f lavfi -i sine=r=44100:d=1.7 " + kH264 + "-c:a libmp3lame");
+  const auto long_sound =
+      Clip("longsound.mp4", kPicture + "-f lavfi -i sine=r=44100:d=1.7 " + kH264 + "-c:a libmp3lame");
   Carry(long_sound, CropTo());
   auto refused = BuildLadder({.recipe = Thumbnail{.at = milliseconds(1200)}, .output = Container::kJpeg},
                              Facts(long_sound), {}, {});
@@ -217,7 +224,9 @@ TEST(PlanClips, LateAndLongSound) {
 }
 
 TEST(PlanClips, SubtitlesDataAndPlaces) {
-  { std::ofstream(Folder().Path("words.srt")) << "1\n00:00:00,100 --> 00:00:00,900\nhello\n"; }
+  {
+    std::ofstream(Folder().Path("words.srt")) << "1\n00:00:00,100 --> 00:00:00,900\nhello\n";
+  }
   Clip("withdata.mov", kPicture + kSound + kH264 + "-c:a aac -timecode 01:00:00:00");
   const auto full = Clip("full.mp4", "-i withdata.mov -i words.srt -map 0:v -map 0:a -map 1 -c copy -c:s mov_text " +
                                          std::string("-metadata:s:a language=fra -metadata location=+48.8-002.3/"));
@@ -239,8 +248,9 @@ TEST(PlanClips, SubtitlesDataAndPlaces) {
 }
 
 TEST(PlanClips, CutsAtKeyPicturesAreCopies) {
-  const auto keyed = Clip("keyed.mp4", "-f lavfi -i testsrc2=s=320x180:r=30:d=4 -f lavfi -i sine=d=4:r=48000 "
-                                       "-c:v libx264 -preset veryfast -pix_fmt yuv420p -g 30 -c:a aac");
+  const auto keyed = Clip("keyed.mp4",
+                          "-f lavfi -i testsrc2=s=320x180:r=30:d=4 -f lavfi -i sine=d=4:r=48000 "
+                          "-c:v libx264 -preset veryfast -pix_fmt yuv420p -g 30 -c:a aac");
   Clip("keyed.mkv", "-i keyed.mp4 -c copy");
   Clip("keyed.ts", "-i keyed.mp4 -c copy");
   for (const std::string name : {"keyed.mp4", "keyed.mkv", "keyed.ts"}) {

@@ -56,8 +56,8 @@ struct AudioChoice {
   std::vector<std::string> arguments;  // output options, per audio stream in order
   std::vector<ExpectedAudio> expected;
   std::vector<std::string> notes;
-  int encoders = 0;                    // streams that are encoded
-  double bits_per_second = 0;          // upper bound over all streams
+  int encoders = 0;            // streams that are encoded
+  double bits_per_second = 0;  // upper bound over all streams
   bool all_copied = true;
 };
 enum class AudioPolicy : std::uint8_t {
@@ -88,12 +88,12 @@ struct SubtitleChoice {
 // A picture to be encoded, the same for every rung.
 struct VideoJob {
   const VideoStream* input = nullptr;
-  std::string filters;                 // "crop=...,scale=...,setsar=1,format=yuv420p"
+  std::string filters;  // "crop=...,scale=...,setsar=1,format=yuv420p"
   Size output;
-  std::string codec = "h264";          // or "vp9"
+  std::string codec = "h264";  // or "vp9"
   int crf = 23;
   std::string preset = "veryfast";
-  std::string size_option;             // "--size" or "--fit" where the recipe has one
+  std::string size_option;  // "--size" or "--fit" where the recipe has one
 };
 
 // The plans for encoding `job` over `span`: one per rung.
@@ -110,7 +110,8 @@ struct Seek {
 Seek SeekTo(const MediaFacts& facts, std::optional<MediaTime> time);
 
 // Front of every ffmpeg argv, up to and with the input.
-std::vector<std::string> InputArguments(const Source& source, unsigned decoder_threads, std::optional<MediaTime> seek);
+std::vector<std::string> InputArguments(const Source& source, unsigned decoder_threads,
+                                        std::optional<MediaTime> seek);
 // Tags: dropped, or kept; language of audio kept either way.
 std::vector<std::string> MetadataArguments(const Request& request, const MediaFacts& facts);
 // Container options, and the output file as the last word.

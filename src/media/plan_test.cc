@@ -37,8 +37,15 @@ MediaFacts Clip(Size size = {1920, 1080}, MediaTime length = seconds(10)) {
   video.has_b_frames = 2;
   facts.video = video;
   facts.video_streams = 1;
-  facts.audio.push_back({.index = 1, .codec = "aac", .profile = "LC", .sample_rate = 48000, .channels = 2,
-                         .layout = "stereo", .language = "fra", .start = MediaTime(0), .duration = length});
+  facts.audio.push_back({.index = 1,
+                         .codec = "aac",
+                         .profile = "LC",
+                         .sample_rate = 48000,
+                         .channels = 2,
+                         .layout = "stereo",
+                         .language = "fra",
+                         .start = MediaTime(0),
+                         .duration = length});
   return facts;
 }
 
@@ -153,7 +160,9 @@ TEST(Audio, IsEncodedForWebmAndWhereTheCodecIsForeign) {
 
 TEST(Transcode, FitsWithoutEnlarging) {
   const auto size = [](Size fit, Size source) {
-    return Build({.recipe = Transcode{.fit = fit}, .output = Container::kMp4}, Clip(source)).plans.at(0).expectation.video->size;
+    return Build({.recipe = Transcode{.fit = fit}, .output = Container::kMp4}, Clip(source))
+        .plans.at(0)
+        .expectation.video->size;
   };
   EXPECT_EQ(size({1280, 1280}, {1920, 1080}), (Size{1280, 720}));
   EXPECT_EQ(size({1280, 1280}, {1080, 1920}), (Size{720, 1280}));
@@ -168,13 +177,15 @@ TEST(Trim, CopiesOnlyFromKeyPictures) {
   EXPECT_FALSE(NeedsCutFacts(TrimOf({.from = seconds(2), .mode = Trim::Mode::kExact}), Clip()));
   EXPECT_FALSE(NeedsCutFacts(TrimOf(cut, Container::kWebm), Clip()));
 
-  const Ladder copy = Build(TrimOf(cut), Clip(), 2, {.keyframe_at_or_before = milliseconds(1990), .keyframe_after = {}});
+  const Ladder copy =
+      Build(TrimOf(cut), Clip(), 2, {.keyframe_at_or_before = milliseconds(1990), .keyframe_after = {}});
   EXPECT_EQ(copy.plans.size(), 1U);
   EXPECT_TRUE(copy.plans.at(0).stream_copy);
   EXPECT_EQ(After(copy.plans.at(0), "-ss"), "1.989000");
   EXPECT_EQ(copy.plans.at(0).expectation.duration, milliseconds(3010));
 
-  const Ladder later = Build(TrimOf(cut), Clip(), 2, {.keyframe_at_or_before = seconds(1), .keyframe_after = milliseconds(2005)});
+  const Ladder later =
+      Build(TrimOf(cut), Clip(), 2, {.keyframe_at_or_before = seconds(1), .keyframe_after = milliseconds(2005)});
   EXPECT_TRUE(later.plans.at(0).stream_copy);
 
   const Ladder encode = Build(TrimOf(cut), Clip(), 2, {.keyframe_at_or_before = seconds(1), .keyframe_after = {}});
@@ -303,7 +314,7 @@ TEST(LadderOfPlans, RefusalSaysWhatWouldFit) {
   const std::string option = refused.error().detail.substr(refused.error().detail.find("--size ") + 7);
   const auto size = ParseSize(option.substr(0, option.find(' ')));
   ASSERT_TRUE(size.has_value()) << option;
-  const Ladder smaller = Build(CropOf({.aspect = {size->width, size->height}, .size = size}), Clip());
+  const Ladder smaller = Build(CropOf({.aspect = {size->width, size->height}, .size = *size}), Clip());
   EXPECT_TRUE(ChoosePlan(smaller, Bytes::Mib(100)).has_value());
 }
 
@@ -321,7 +332,6 @@ struct Measured {
   Size input;
   Size output;
   const char* preset;
-  std::size_t rung;
   const char* name;
   double peak;
 };
@@ -340,12 +350,12 @@ TEST_P(ForecastError, StaysInItsBand) {
 
 INSTANTIATE_TEST_SUITE_P(
     Rows, ForecastError,
-    testing::Values(Measured{{1920, 1080}, {1080, 1920}, "veryfast", 0, "3 frame threads", 318},
-                    Measured{{1920, 1080}, {1080, 1920}, "veryfast", 0, "2 slice threads", 248},
-                    Measured{{1920, 1080}, {1080, 1920}, "veryfast", 0, "2 slice threads, lookahead 4", 208},
-                    Measured{{1920, 1080}, {1080, 1920}, "veryfast", 0, "lean, 1 thread", 131},
-                    Measured{{1920, 1080}, {1080, 1920}, "veryfast", 0, "lean ultrafast, 1 thread", 115},
-                    Measured{{1280, 720}, {360, 640}, "slow", 0, "3 frame threads", 150}));
+    testing::Values(Measured{{1920, 1080}, {1080, 1920}, "veryfast", "3 frame threads", 318},
+                    Measured{{1920, 1080}, {1080, 1920}, "veryfast", "2 slice threads", 248},
+                    Measured{{1920, 1080}, {1080, 1920}, "veryfast", "2 slice threads, lookahead 4", 208},
+                    Measured{{1920, 1080}, {1080, 1920}, "veryfast", "lean, 1 thread", 131},
+                    Measured{{1920, 1080}, {1080, 1920}, "veryfast", "lean ultrafast, 1 thread", 115},
+                    Measured{{1280, 720}, {360, 640}, "slow", "3 frame threads", 150}));
 
 }  // namespace
 }  // namespace weir::media

@@ -174,8 +174,8 @@ Result<Ladder> PlanTrim(const Source& source, const Request& request, const Trim
   plan.name = audio.encoders == 0 ? "copy" : has_video ? "copy pictures, encode sound" : "encode sound";
   plan.costs = "none";
   plan.stream_copy = has_video || audio.encoders == 0;
-  // Starts a millisecond early, and nothing from before that is let through: timestamps are rounded on the way here, and
-  // some demuxers land on an earlier key picture.
+  // Starts a millisecond early, and nothing from before that is let through: timestamps are rounded on the way here,
+  // and some demuxers land on an earlier key picture.
   std::optional<MediaTime> seek;
   if (start > MediaTime(0)) {
     seek = std::max(MediaTime(0), has_video ? start - std::chrono::milliseconds(1) : start);

@@ -532,7 +532,8 @@ os::ChildLimits LimitsOf(const Order& order, os::MemoryBackend backend) {
   }
   limits.file_size = order.file_size_limit;
   if (backend == os::MemoryBackend::kRlimit) {
-    limits.data = (order.memory_limit - order.shared_pages) * kMappedPerResident + kNeverTouched;
+    const Bytes derived = (order.memory_limit - order.shared_pages) * kMappedPerResident + kNeverTouched;
+    limits.data = order.data_limit.count() > 0 ? order.data_limit : derived;
     limits.stack = kThreadStack;
   }
   return limits;

@@ -162,12 +162,12 @@ def work_folders(folder):
 
 
 def cgroup_folders():
-    """All groups named weir-* below /sys/fs/cgroup: {path: True when empty}."""
+    """All groups of runs (weir- and 16 characters) below /sys/fs/cgroup: {path: True when empty}."""
     found = {}
     top = '/sys/fs/cgroup'
     for path, folders, _ in os.walk(top):
         for name in folders:
-            if name.startswith('weir-'):
+            if re.fullmatch('weir-[0-9a-z]{16}', name):
                 group = os.path.join(path, name)
                 try:
                     with open(os.path.join(group, 'cgroup.procs'), 'rb') as file:

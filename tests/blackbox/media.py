@@ -60,7 +60,8 @@ def packet_times(path, select='v:0', key='pts_time'):
 def decodes(path):
     """None when every stream decodes to its end without a word, else what was said."""
     done = subprocess.run(['ffmpeg', '-nostdin', '-v', 'error', '-xerror', '-i', b'file:' + os.fsencode(path),
-                           '-map', '0:v?', '-map', '0:a?', '-f', 'null', '-'],
+                           '-map', '0:v?', '-map', '0:a?', '-vsync', 'passthrough',
+                           '-enc_time_base', '-1', '-f', 'null', '-'],
                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     said = done.stderr.decode(errors='replace').strip()
     return said or ('exit %d' % done.returncode) if done.returncode or said else None

@@ -298,3 +298,10 @@ class OutOfMemory(Case):
 
 class OutOfMemoryWithoutCgroups(OutOfMemory):
     backend = 'rlimit'
+
+    def test_in_a_child_of_its_own(self):
+        """Its limit holds, but without a group nobody hears why the child of the child ended."""
+        done = self.weir('crop', clips.get('plain'), self.output(), '--ffmpeg', self.fake('eat-child-exit 2000'), '--ffprobe', 'ffprobe', '--json',
+                         env={'WEIR_TEST_MEMORY_BACKEND': self.backend})
+        self.assertIn(done.code, (EXIT['out-of-memory'], EXIT['child-failed']), '\n%s' % done)
+        self.assertEqual(os.listdir(self.out), [])
