@@ -208,7 +208,8 @@ Result<Settings> ParseSettings(const Words& words) {
   if (!words.memory.empty()) {
     WEIR_ASSIGN(settings.memory, Named("--memory", ParseBytes(words.memory)));
     if (*settings.memory == Bytes()) {
-      return Fail(ErrorCode::kBadParameters, "--memory: a budget of nothing does nothing; give an amount such as 256M");
+      return Fail(ErrorCode::kBadParameters,
+                  "--memory: a budget of nothing does nothing; give an amount such as 256M");
     }
   }
   const auto choose = [](const std::string& word, const char* variable, std::string fallback) {

@@ -1,7 +1,5 @@
 #include "app/main.h"
 
-#include <fmt/format.h>
-
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
@@ -13,23 +11,19 @@
 #include "app/progress_view.h"
 #include "app/render.h"
 #include "app/session.h"
+#include "app/speak.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "os/process_start.h"
 
 namespace weir::app {
 namespace {
-
-// Results to standard output; a closed pipe or a full disk there must not pass for success.
-bool Print(const std::string& text) {
-  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
-  return std::fflush(stdout) == 0 && written;
-}
 
 int Report(const Error& error, bool json, const jobs::Account* account) {
   if (json) {
     Print(FailureAsJson(error, account));
   } else {
-    fmt::print(stderr, "weir: {}\n", Printable(Describe(error)));
+    Tell("weir: " + Printable(Describe(error)) + "\n");
   }
   return InfoOf(error.code).exit_code;
 }
@@ -45,7 +39,12 @@ int Delivered(const std::string& text, bool json) {
 // Ctrl-C and SIGTERM: the first stops in order, the second at once. Either way no child is left.
 class Interrupts {
  public:
-  explicit Interrupts(boost::asio::io_context& loop) : signals_(loop, SIGINT, SIGTERM, SIGHUP) { Wait(); }
+  explicit Interrupts(boost::asio::io_context& loop) : signals_(loop) {
+    for (const int signal : os::NotIgnored({SIGINT, SIGTERM, SIGHUP})) {
+      signals_.add(signal);
+    }
+    Wait();
+  }
   Interrupts(const Interrupts&) = delete;
   Interrupts& operator=(const Interrupts&) = delete;
   ~Interrupts() = default;
@@ -195,6 +194,9 @@ int RunDoctor(const DoctorCommand& command) {
 
 int Main(const std::vector<std::string>& arguments) {
   std::signal(SIGPIPE, SIG_IGN);
+  if (const auto filled = os::FillStandardDescriptors(); !filled) {
+    return InfoOf(filled.error().code).exit_code;
+  }
   auto invocation = ParseCommandLine(arguments);
   if (!invocation) {
     return Report(invocation.error(), WantsJson(arguments), nullptr);

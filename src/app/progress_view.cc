@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <string>
 
+#include "app/speak.h"
+
 namespace weir::app {
 namespace {
 
@@ -45,30 +47,27 @@ void ProgressView::Show(const media::Progress& progress, const media::Plan& plan
     if (line.size() >= terminal_.columns) {
       line.resize(terminal_.columns > 0 ? terminal_.columns - 1 : 0);
     }
-    fmt::print(stderr, "\r{}\x1b[K", line);
-    std::fflush(stderr);
+    Tell(fmt::format("\r{}\x1b[K", line));
     drawn_ = true;
     return;
   }
   const int tenth = static_cast<int>(share * 10);
   if (share >= 0 && tenth > last_tenth_) {
     last_tenth_ = tenth;
-    fmt::print(stderr, "  {:3.0f} %  {}\n", share * 100, tail);
+    Tell(fmt::format("  {:3.0f} %  {}\n", share * 100, tail));
   }
 }
 
 void ProgressView::Phase(const char* what) {
   if (!quiet_ && terminal_.interactive) {
-    fmt::print(stderr, "\r  {}\x1b[K", what);
-    std::fflush(stderr);
+    Tell(fmt::format("\r  {}\x1b[K", what));
     drawn_ = true;
   }
 }
 
 void ProgressView::Clear() {
   if (drawn_) {
-    fmt::print(stderr, "\r\x1b[K");
-    std::fflush(stderr);
+    Tell(fmt::format("\r\x1b[K"));
     drawn_ = false;
   }
   last_tenth_ = -1;

@@ -96,6 +96,7 @@ json::object PlanAsJson(const media::Plan& plan) {
           {"stream_copy", plan.stream_copy},
           {"forecast_peak_bytes", Count(plan.forecast.peak)},
           {"lease_bytes", Count(plan.forecast.lease)},
+          {"needed_bytes", Count(plan.forecast.needed)},
           {"forecast_frames", plan.forecast.frames},
           {"output_limit_bytes", Count(plan.forecast.output_limit)},
           {"deadline_seconds", static_cast<double>(plan.deadline.count()) / 1000.0}};
@@ -165,7 +166,7 @@ std::string RunAsJson(const RunCommand& command, const Session& session, const j
     json::array ladder;
     for (const auto& plan : account.ladder.plans) {
       auto rung = PlanAsJson(plan);
-      rung["fits"] = plan.forecast.lease <= world.ledger.largest_possible();
+      rung["fits"] = plan.forecast.needed <= world.ledger.largest_possible();
       ladder.push_back(std::move(rung));
     }
     out["ladder"] = std::move(ladder);

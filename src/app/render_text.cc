@@ -113,7 +113,7 @@ std::string LadderAsText(const Session& session, const jobs::Account& account) {
   text += fmt::format("  {:<5}{:>12}{:>12}{:>7}  {}\n", "", "forecast", "lease", "time", "way, and what it costs");
   for (std::size_t index = 0; index < account.ladder.plans.size(); ++index) {
     const auto& plan = account.ladder.plans[index];
-    const char* mark = account.chosen == index ? "->" : plan.forecast.lease <= available ? "ok" : "--";
+    const char* mark = account.chosen == index ? "->" : plan.forecast.needed <= available ? "ok" : "--";
     text += fmt::format("  {:<5}{:>12}{:>12}{:>6.2f}x  {}: {}\n", mark, ToString(plan.forecast.peak),
                         ToString(plan.forecast.lease), plan.time_ratio, plan.name, plan.costs);
   }

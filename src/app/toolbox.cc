@@ -51,7 +51,8 @@ process::Order SmallOrder(const std::string& program, std::vector<std::string> a
   order.argv.insert(order.argv.begin(), program);
   order.environment = {"PATH=/usr/bin:/bin", "LC_ALL=C", "HOME=/nonexistent", "TMPDIR=."};
   order.memory_limit = std::min(memory, kSelfTestMemory);
-  order.deadline = std::chrono::seconds(20);
+  order.deadline = std::chrono::seconds(10);
+  order.cpu_limit = std::chrono::seconds(20);
   return order;
 }
 

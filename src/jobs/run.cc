@@ -129,11 +129,16 @@ class Run::Impl {
     order.inputs = {source_->file.fd.get()};
     order.deadline =
         world_.limits.deadline.count() > 0 ? std::min(command.deadline, world_.limits.deadline) : command.deadline;
+    order.cpu_limit = workplace::CpuLimitFor(order.deadline, world_.machine.cpus);
+    order.working_folder = world_.state.cache();
     auto text = std::make_shared<std::string>();
     process::Hooks hooks;
-    hooks.on_stdout = [text](std::string_view chunk) {
-      if (text->size() + chunk.size() <= kLargestProbeAnswer.count()) {
-        text->append(chunk);
+    hooks.on_stdout = [this, text](std::string_view chunk) {
+      text->append(chunk);
+      if (text->size() > kLargestProbeAnswer.count() && child_) {
+        text->resize(kLargestProbeAnswer.count());
+        answer_too_long_ = true;
+        child_->Kill();
       }
     };
     StartChild(order, std::move(hooks), [this, text, then = std::move(then)](const process::ChildReport& report) {
@@ -146,6 +151,11 @@ class Run::Impl {
 
   std::optional<Error> HelperFailure(const process::ChildReport& report) const {
     const std::string name = Quoted(ask_.input_path);
+    if (answer_too_long_) {
+      return Error{.code = ErrorCode::kInputTooLarge,
+                   .detail = "the tags and streams of " + name + " take more than " + ToString(kLargestProbeAnswer) +
+                             " to describe; no sound file needs that"};
+    }
     if (const auto* exited = std::get_if<process::Exited>(&report.ending)) {
       if (exited->status == 0) {
         return std::nullopt;
@@ -261,7 +271,11 @@ class Run::Impl {
     if (EndedByCancel()) {
       return;
     }
-    auto lease = world_.ledger.Acquire(plan().forecast.lease, plan().name);
+    // After a kill at the limit the leaner plan gets the room of the one before it as well.
+    const Bytes wanted = account_.attempts.empty()
+                             ? plan().forecast.lease
+                             : std::max(plan().forecast.lease, account_.attempts.back().forecast.lease);
+    auto lease = world_.ledger.Acquire(wanted, plan().name);
     if (!lease) {
       return End(std::move(lease).error());
     }
@@ -279,6 +293,7 @@ class Run::Impl {
     order.inputs = {source_->file.fd.get()};
     order.progress_pipe = true;
     order.data_limit = plan().forecast.data_limit;
+    order.cpu_limit = workplace::CpuLimitFor(order.deadline, world_.machine.cpus);
     order.file_size_limit = plan().forecast.output_limit;
     order.folder_size_limit = plan().forecast.output_limit;
     order.deadline = world_.limits.deadline.count() > 0 ? world_.limits.deadline : plan().deadline;
@@ -306,9 +321,11 @@ class Run::Impl {
   }
 
   void Worked(const process::ChildReport& report) {
+    media::Forecast forecast = plan().forecast;
+    forecast.lease = lease_.size();
     account_.attempts.push_back(
         {.plan = plan().name,
-         .forecast = plan().forecast,
+         .forecast = forecast,
          .measured_peak = report.peak_tree,
          .cgroup_peak = report.cgroup_peak,
          .ending = workplace::RanOutOfMemory(report) ? "oom_killed" : process::NameOf(report.ending)});
@@ -356,16 +373,16 @@ class Run::Impl {
     const std::size_t next = *account_.chosen + 1;
     if (account_.attempts.size() >= kMostAttempts || next >= account_.ladder.plans.size()) {
       return End(Error{.code = ErrorCode::kOutOfMemory,
-                       .detail = "ffmpeg was stopped at its memory limit of " + ToString(failed.forecast.lease) +
+                       .detail = "ffmpeg was stopped at its memory limit of " + ToString(account_.attempts.back().forecast.lease) +
                                  " with the plan \"" + failed.name + "\"" +
                                  (account_.attempts.size() > 1 ? ", a second time" : ", and no leaner plan exists") +
-                                 "; give it more with --memory, or ask for a smaller picture"}
-                     .With("lease_bytes", failed.forecast.lease.count())
+                                 "; ask for a smaller picture or a faster preset"}
+                     .With("lease_bytes", account_.attempts.back().forecast.lease.count())
                      .With("budget_bytes", world_.ledger.budget().count()));
     }
     work_.reset();
     lease_ = {};
-    Note("stopped at its memory limit of " + ToString(failed.forecast.lease) + " with the plan \"" + failed.name +
+    Note("stopped at its memory limit of " + ToString(account_.attempts.back().forecast.lease) + " with the plan \"" + failed.name +
          "\"; once more with \"" + account_.ladder.plans[next].name + "\"");
     account_.chosen = next;
     Work();
@@ -394,21 +411,27 @@ class Run::Impl {
     if (EndedByCancel()) {
       return;
     }
+    // ffmpeg ends with status 0 although its last writes were refused, or the input broke off: its words tell.
+    if (!verified || !verified->report.ok()) {
+      Error cause = media::ClassifyFailure(media::Stage::kWork, 1, work_stderr_, Quoted(ask_.input_path));
+      if (cause.code == ErrorCode::kDiskFull || cause.code == ErrorCode::kRunaway ||
+          cause.code == ErrorCode::kInputDamaged) {
+        return End(std::move(cause));
+      }
+    }
     if (!verified) {
       return End(std::move(verified).error());
     }
     account_.checks = std::move(verified->report);
     account_.output = std::move(verified->facts);
     if (!account_.checks.ok()) {
-      // ffmpeg ends with status 0 although its last writes were refused, or the input broke off: its words tell.
-      Error cause = media::ClassifyFailure(media::Stage::kWork, 1, work_stderr_, Quoted(ask_.input_path));
-      if (cause.code == ErrorCode::kDiskFull || cause.code == ErrorCode::kRunaway ||
-          cause.code == ErrorCode::kInputDamaged) {
-        return End(std::move(cause));
-      }
       return End(Error{
           .code = ErrorCode::kVerification,
           .detail = "the output is not what was asked for, and was not kept: " + account_.checks.FirstDifference()});
+    }
+    if (const std::string complaint = media::DecodeErrors(work_stderr_); !complaint.empty()) {
+      account_.ladder.notes.push_back("ffmpeg complained on the way: " + media::TellingLine(work_stderr_));
+      Note(account_.ladder.notes.back());
     }
     Enter(Phase::kPublishing);
     End(store::Publish(*work_, plan().output_file, target_->folder.get(), target_->name, target_->replace));
@@ -428,6 +451,7 @@ class Run::Impl {
   bool ended_ = false;
   bool passed_forecast_ = false;
   bool probe_was_squeezed_ = false;
+  bool answer_too_long_ = false;
   std::string work_stderr_;
   media::ProgressParser progress_;
 

@@ -42,6 +42,10 @@ class Verification::Impl {
   void Start() { StartMore(); }
 
   void Kill() {
+    waiting_.clear();
+    if (!failure_) {
+      failure_ = Error{.code = ErrorCode::kInterrupted, .detail = "checking the output was stopped"};
+    }
     for (auto& look : running_) {
       look.child->Kill();
     }
@@ -91,6 +95,7 @@ class Verification::Impl {
     order.inputs = {produced_.fd.get()};
     order.working_folder = work_.fd();
     order.deadline = look.command.deadline;
+    order.cpu_limit = workplace::CpuLimitFor(order.deadline, world_.machine.cpus);
     order.progress_pipe = !look.command.is_ffprobe;
     process::Hooks hooks;
     if (look.command.where == "packets") {
@@ -132,7 +137,7 @@ class Verification::Impl {
       failure_ =
           Error{.code = ErrorCode::kOutOfMemory,
                 .detail = "checking the output (" + look.command.where + ") was stopped at its memory limit of " +
-                          ToString(look.command.lease) + "; give more with --memory"};
+                          ToString(look.command.lease) + ", more than any output of this plan should need"};
       return;
     }
     if (exited == nullptr) {
@@ -145,7 +150,7 @@ class Verification::Impl {
       scan_clean_ = exited->status == 0;
     } else if (look.command.is_ffprobe) {
       auto facts = exited->status == 0 ? media::ParseProbe(look.text)
-                                       : Fail(ErrorCode::kVerification, Printable(Trim(report.stderr_text)));
+                                       : Fail(ErrorCode::kVerification, media::TellingLine(report.stderr_text));
       if (!facts) {
         failure_ = Error{.code = ErrorCode::kVerification,
                          .detail = "the output is not a media file that can be read, and was not kept"}

@@ -1,5 +1,6 @@
 #include "jobs/workplace.h"
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 
@@ -41,6 +42,10 @@ process::Order OrderFor(std::string purpose, const std::string& program, const s
   order.memory_limit = memory_limit;
   order.stop_grace = std::chrono::milliseconds(0);
   return order;
+}
+
+std::chrono::seconds CpuLimitFor(std::chrono::milliseconds deadline, unsigned cpus) {
+  return std::max(std::chrono::seconds(60), std::chrono::ceil<std::chrono::seconds>(deadline) * std::max(1U, cpus));
 }
 
 bool RanOutOfMemory(const process::ChildReport& report) {

@@ -2,6 +2,7 @@
 // Pure functions over orders and reports.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,9 @@ namespace weir::jobs::workplace {
 // is to stop, until the caller says otherwise.
 process::Order OrderFor(std::string purpose, const std::string& program, const std::vector<std::string>& arguments,
                         Bytes memory_limit);
+
+// RLIMIT_CPU that no honest child with that deadline can reach: every processor busy until then. At least a minute.
+std::chrono::seconds CpuLimitFor(std::chrono::milliseconds deadline, unsigned cpus);
 
 // The lease was what stopped it: by the kernel, by the watcher, or by an allocation that RLIMIT_DATA refused.
 bool RanOutOfMemory(const process::ChildReport& report);

@@ -145,7 +145,8 @@ class Checker {
       StreamDuration("video", found_.video->index, expected_.video->duration, *start, tolerance);
     for (std::size_t i = 0; i < std::min(expected_.audio.size(), found_.audio.size()); ++i) {
       const std::string name = expected_.audio.size() == 1 ? "audio" : "audio " + std::to_string(i + 1);
-      StreamDuration(name, found_.audio[i].index, expected_.audio[i].duration, *start, tolerance);
+      StreamDuration(name, found_.audio[i].index, expected_.audio[i].duration, *start,
+                     tolerance + expected_.audio[i].duration_slack);
     }
   }
 

@@ -35,6 +35,7 @@ struct ExpectedAudio {
   int sample_rate = 0;  // 0: not checked
   int channels = 0;
   std::optional<MediaTime> duration;  // as for video
+  MediaTime duration_slack{0};        // added to the tolerance where the source tells its own length badly
 };
 
 struct Expectation {

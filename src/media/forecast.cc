@@ -160,8 +160,7 @@ Need NeedOfX264(Size output, const X264Shape& shape, std::int64_t frames) {
     per_mp += kSliceThreadPerMp * more;
   } else if (more > 0) {
     sync = lean || ultrafast || !shape.sync_lookahead ? 0 : shape.bframes + 1;
-    per_mp += kFrameThreadPerMp * more + kFirstPairPerMp + kSyncPerMp * sync;
-    if (ultrafast) per_mp += kUltrafastThreadPerMp * more;
+    per_mp += (ultrafast ? kUltrafastThreadPerMp : kFrameThreadPerMp) * more + kFirstPairPerMp + kSyncPerMp * sync;
   }
   const double pictures_ahead = delay(shape) + sync;
   const double pictures = pictures_ahead + shape.refs + shape.bframes + (shape.sliced ? 0 : more);
@@ -186,13 +185,27 @@ Need NeedOfVp9(Size output, const Vp9Shape& shape, std::int64_t frames) {
 }
 
 Need NeedOfStill(Size output, bool png) {
-  const double need = 2 + output.megapixels() * (png ? 12 : 8);
+  const double need = 2 + output.megapixels() * (png ? 6 : 3);
   return {.anonymous = need, .data = need};
 }
 
 Need NeedOfAudio(int encoders) { return {.anonymous = 1.0 * encoders, .data = 2.0 * encoders}; }
 
-Need NeedOfCopy() { return {.anonymous = -4, .data = 4}; }
+// No codec works, but the demuxer decodes a first picture where the container does not tell enough about the stream.
+Need NeedOfCopy(const VideoStream* video) {
+  double per_mp = 0;
+  if (video != nullptr) {
+    const bool deep = video->bit_depth > 8;
+    per_mp = deep ? 4.0 : 3.0;
+    // Between 1.6 and 3.6: how many pictures are decoded to learn the reordering depends on the file.
+    if (video->codec == "h264") per_mp = deep ? 4.0 : 3.2;
+    if (video->codec == "prores") per_mp = 3.2;
+    if (video->codec == "vp9" || video->codec == "vp8") per_mp = deep ? 2.4 : 1.2;
+    if (video->codec == "hevc" || video->codec == "av1" || video->codec == "mjpeg") per_mp = 0.3;
+  }
+  const double need = video == nullptr ? 0 : per_mp * video->coded.megapixels();
+  return {.anonymous = need - 4, .data = need + 4};
+}
 
 // The largest picture that the limits allow is not decoded in less than 250 MiB; 4K needs 130.
 Need NeedOfProbe(const InputLimits& limits) {

@@ -51,7 +51,8 @@ Need NeedOfX264(Size output, const X264Shape& shape, std::int64_t frames);
 Need NeedOfVp9(Size output, const Vp9Shape& shape, std::int64_t frames);
 Need NeedOfStill(Size output, bool png);
 Need NeedOfAudio(int encoders);
-Need NeedOfCopy();                            // demuxer and muxer without a codec
+// Demuxer and muxer without a codec; `video` may be null.
+Need NeedOfCopy(const VideoStream* video);
 Need NeedOfProbe(const InputLimits& limits);  // ffprobe, first pictures decoded
 Need NeedOfIndex(std::int64_t packets_read, std::int64_t packets_written);
 

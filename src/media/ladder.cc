@@ -179,6 +179,10 @@ Ladder EncodeLadder(const Source& source, const Request& request, const VideoJob
   expectation.audio = audio.expected;
   for (std::size_t i = 0; i < expectation.audio.size(); ++i) {
     expectation.audio[i].duration = shown_of(source.facts.audio[i].start, source.facts.audio[i].duration);
+    // MPEG-TS states no lengths; ffprobe's guess from the last packets is off by several blocks of audio.
+    if (source.facts.container.find("mpegts") != std::string::npos) {
+      expectation.audio[i].duration_slack = std::chrono::milliseconds(500);
+    }
   }
   expectation.subtitles = subtitles.count;
   expectation.duration = span.length;
@@ -256,6 +260,16 @@ Ladder EncodeLadder(const Source& source, const Request& request, const VideoJob
   return ladder;
 }
 
+// A plan whose output could not be checked within the budget must not start.
+static Bytes NeededFor(const Plan& plan, const MediaFacts& facts) {
+  Bytes needed = plan.forecast.lease;
+  const MediaTime length = plan.expectation.duration.value_or(facts.length());
+  for (const auto& check : BuildVerification(plan.expectation, facts, VerifyDepth::kSample, length)) {
+    needed = std::max(needed, check.lease);
+  }
+  return needed;
+}
+
 Result<Ladder> BuildLadder(const Request& request, const MediaFacts& facts, const Machine& machine,
                            const InputLimits& limits, const CutFacts& cut) {
   const Source source{.facts = facts, .limits = limits, .cpus = std::clamp(machine.cpus, 1U, 16U)};
@@ -286,7 +300,7 @@ Result<Ladder> BuildLadder(const Request& request, const MediaFacts& facts, cons
         .code = ErrorCode::kInputTooLarge,
         .detail = "the input is " + Shown(facts.length()) + " long; the limit is " + Shown(limits.max_duration)});
   }
-  return std::visit(
+  auto ladder = std::visit(
       [&](const auto& recipe) -> Result<Ladder> {
         using T = std::decay_t<decltype(recipe)>;
         if constexpr (std::is_same_v<T, Crop>) return PlanCrop(source, request, recipe);
@@ -295,11 +309,15 @@ Result<Ladder> BuildLadder(const Request& request, const MediaFacts& facts, cons
         if constexpr (std::is_same_v<T, Thumbnail>) return PlanThumbnail(source, request, recipe);
       },
       request.recipe);
+  if (ladder) {
+    for (Plan& plan : ladder->plans) plan.forecast.needed = NeededFor(plan, facts);
+  }
+  return ladder;
 }
 
 Result<std::size_t> ChoosePlan(const Ladder& ladder, Bytes available, std::size_t first) {
   for (std::size_t i = first; i < ladder.plans.size(); ++i) {
-    if (ladder.plans[i].forecast.lease <= available) return i;
+    if (ladder.plans[i].forecast.needed <= available) return i;
   }
   if (first >= ladder.plans.size()) {
     return Fail(Error{.code = ErrorCode::kOverBudget,
@@ -307,7 +325,7 @@ Result<std::size_t> ChoosePlan(const Ladder& ladder, Bytes available, std::size_
                     .With("available_bytes", available.count()));
   }
   const Plan& leanest = ladder.plans.back();
-  const Bytes missing = leanest.forecast.lease - available;
+  const Bytes missing = leanest.forecast.needed - available;
   std::string remedy = "allow " + ToString(missing) + " more";
   const auto fits =
       std::ranges::find_if(ladder.smaller, [&](const SmallerPicture& s) { return s.lease <= available; });
@@ -315,9 +333,9 @@ Result<std::size_t> ChoosePlan(const Ladder& ladder, Bytes available, std::size_
     remedy += ", or make a smaller picture with " + fits->option + " (" + ToString(fits->lease) + ")";
   }
   return Fail(Error{.code = ErrorCode::kOverBudget,
-                    .detail = "the leanest way (" + leanest.name + ") needs " + ToString(leanest.forecast.lease) +
+                    .detail = "the leanest way (" + leanest.name + ") needs " + ToString(leanest.forecast.needed) +
                               " and " + ToString(available) + " is available: " + remedy}
-                  .With("required_bytes", leanest.forecast.lease.count())
+                  .With("required_bytes", leanest.forecast.needed.count())
                   .With("available_bytes", available.count()));
 }
 

@@ -34,6 +34,7 @@ struct Forecast {
   Bytes anonymous;  // private memory at the peak
   Bytes peak;       // resident at the peak: anonymous plus library pages; compare with the measured peak
   Bytes lease;      // peak with the safety margin: what is reserved and enforced
+  Bytes needed;  // what must be there to start: the lease, or that of the largest check of the output if it is more
   // Private writable address space with the safety margin. Encoders reserve about a quarter more than they touch,
   // so RLIMIT_DATA has to be this (never lease minus something), with RLIMIT_STACK at 1 MiB.
   Bytes data_limit;
@@ -84,8 +85,8 @@ Result<Ladder> BuildLadder(const Request& request, const MediaFacts& facts, cons
 // True when BuildLadder wants CutFacts for this request.
 bool NeedsCutFacts(const Request& request, const MediaFacts& facts);
 
-// Index of the first plan from `first` on whose lease is at most `available`.
-// Errors: kOverBudget with required_bytes (the leanest plan's lease), available_bytes, and what would make it fit.
+// Index of the first plan from `first` on whose need is at most `available`.
+// Errors: kOverBudget with required_bytes (the leanest plan's need), available_bytes, and what would make it fit.
 Result<std::size_t> ChoosePlan(const Ladder& ladder, Bytes available, std::size_t first = 0);
 
 // Small children that run under a lease too.

@@ -75,6 +75,9 @@ Result<MediaTime> LengthOf(const MediaFacts& facts, bool with_video, bool with_a
     }
   }
   if (!all_known || longest == MediaTime(0)) longest = std::max(longest, facts.duration.value_or(MediaTime(0)));
+  if (longest == MediaTime(0) && facts.container.find("_pipe") != std::string::npos) {
+    return Fail(ErrorCode::kInputNoVideo, "the input is a single picture, and this recipe needs a moving one");
+  }
   if (longest == MediaTime(0)) {
     return Fail(ErrorCode::kInputDamaged, "the input does not tell how long it is, and this recipe needs to know");
   }
@@ -236,7 +239,12 @@ std::vector<std::string> InputArguments(const Source& source, unsigned decoder_t
 }
 
 std::vector<std::string> MetadataArguments(const Request& request, const MediaFacts& facts) {
-  if (request.keep_metadata) return {};
+  if (request.keep_metadata) {
+    // Chapters become a text track of their own there, which no player of these files needs.
+    const bool as_track =
+        request.output == Container::kMp4 || request.output == Container::kMov || request.output == Container::kM4a;
+    return as_track ? std::vector<std::string>{"-map_chapters", "-1"} : std::vector<std::string>{};
+  }
   std::vector<std::string> out{"-map_metadata", "-1", "-map_chapters", "-1"};
   std::size_t index = 0;
   for (const AudioStream& stream : facts.audio) {

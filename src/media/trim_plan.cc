@@ -214,7 +214,7 @@ Result<Ladder> PlanTrim(const Source& source, const Request& request, const Trim
                                Bytes(static_cast<std::uint64_t>(Seconds(span) * audio.bits_per_second / 8)) +
                                Bytes::Mib(16);
   Need need = NeedOfProcess();
-  need += NeedOfCopy();
+  need += NeedOfCopy(has_video ? &*facts.video : nullptr);
   need += NeedOfAudio(audio.encoders);
   need += NeedOfIndex(read, written);
   Settle(need, plan.forecast);

@@ -60,7 +60,9 @@ Status Fill(int fd, const std::string& name, std::string_view content, Locking l
 
 std::string UnfinishedName(const std::string& name) { return ".new-" + name; }
 
-Result<UniqueFd> CreateLockedFile(int folder, const std::string& name, std::string_view content, Locking locking) {
+namespace {
+
+Result<UniqueFd> TryCreateLockedFile(int folder, const std::string& name, std::string_view content, Locking locking) {
   const std::string unfinished = UnfinishedName(name);
   UniqueFd file(openat(folder, unfinished.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file) {
@@ -77,6 +79,19 @@ Result<UniqueFd> CreateLockedFile(int folder, const std::string& name, std::stri
     return Fail(std::move(status).error());
   }
   return file;
+}
+
+}  // namespace
+
+Result<UniqueFd> CreateLockedFile(int folder, const std::string& name, std::string_view content, Locking locking) {
+  // A sweep may take the unfinished file for a dead one's before it is locked here, and remove it.
+  constexpr int kMostTries = 8;
+  for (int attempt = 1;; ++attempt) {
+    auto file = TryCreateLockedFile(folder, name, content, locking);
+    if (file || attempt == kMostTries || file.error().code != ErrorCode::kSystem) {
+      return file;
+    }
+  }
 }
 
 bool IsStill(int folder, const std::string& name, int fd) {

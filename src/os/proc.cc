@@ -39,7 +39,7 @@ std::optional<std::string> StatAfterName(pid_t pid) {
   return text->substr(bracket + 1);
 }
 
-std::optional<std::uint64_t> KibField(std::string_view text, std::string_view key) {
+std::optional<std::uint64_t> NumberField(std::string_view text, std::string_view key) {
   for (const std::string_view line : SplitLines(text)) {
     if (!line.starts_with(key)) continue;
     const auto fields = Fields(line.substr(key.size()));
@@ -125,7 +125,7 @@ std::optional<ProcessMemory> ReadStatm(pid_t pid) {
 std::optional<Bytes> ReadPss(pid_t pid) {
   const auto text = ReadSmallFile(ProcPath(pid, "smaps_rollup"));
   if (!text) return std::nullopt;
-  const auto pss = KibField(*text, "Pss:");
+  const auto pss = NumberField(*text, "Pss:");
   return pss ? std::optional(Bytes::Kib(*pss)) : std::nullopt;
 }
 
@@ -150,6 +150,13 @@ Bytes TreePss(pid_t root) {
   return total;
 }
 
+std::optional<Bytes> StorageWritten(pid_t pid) {
+  const auto text = ReadSmallFile(ProcPath(pid, "io"));
+  if (!text) return std::nullopt;
+  const auto bytes = NumberField(*text, "write_bytes:");
+  return bytes ? std::optional(Bytes(*bytes)) : std::nullopt;
+}
+
 std::optional<std::uint64_t> CpuTicks(pid_t pid) {
   const auto stat = StatAfterName(pid);
   if (!stat) return std::nullopt;
@@ -165,7 +172,7 @@ std::optional<std::uint64_t> CpuTicks(pid_t pid) {
 
 Result<Bytes> AvailableMemory() {
   WEIR_ASSIGN(const std::string text, ReadSmallFile("/proc/meminfo"));
-  const auto kib = KibField(text, "MemAvailable:");
+  const auto kib = NumberField(text, "MemAvailable:");
   if (!kib) return Fail(ErrorCode::kSystem, "/proc/meminfo does not say how much memory is available");
   return Bytes::Kib(*kib);
 }

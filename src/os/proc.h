@@ -27,6 +27,9 @@ Bytes OwnPss();
 std::vector<pid_t> Tree(pid_t root, std::size_t limit = 1000);
 // Sum of ReadPss over Tree(root).
 Bytes TreePss(pid_t root);
+// Bytes that the process has caused to be written to storage so far; pipes and sockets do not count. nullopt when
+// gone or not permitted.
+std::optional<Bytes> StorageWritten(pid_t pid);
 // User plus system CPU time used so far, in clock ticks of 10 ms; nullopt when gone.
 std::optional<std::uint64_t> CpuTicks(pid_t pid);
 

@@ -66,6 +66,14 @@ constexpr auto kDenied = std::to_array<const char*>({
     "fanotify_mark",
     "mknod",
     "mknodat",
+    // Landlock refuses truncation by path only from ABI 3 on; descriptors that a child has may be cut as it likes.
+    "truncate",
+    "truncate64",
+    // Objects that would outlive the child.
+    "shmget",
+    "msgget",
+    "semget",
+    "mq_open",
     // Owners, modes and attributes of files: Landlock does not cover them.
     "chmod",
     "fchmod",

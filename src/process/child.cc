@@ -27,6 +27,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds kWatchPeriod{100};
 constexpr milliseconds kGrowthPeriod{10};
 constexpr unsigned kFolderEvery = 3;  // watch periods between two looks at the working folder
+constexpr unsigned kWritesEvery = 10;
 constexpr milliseconds kDrainLimit{500};
 // A killed process is gone within milliseconds unless it waits for a device that does not answer.
 constexpr milliseconds kReapLimit{5000};
@@ -114,6 +115,7 @@ class Core : public std::enable_shared_from_this<Core> {
   void Watch();
   void LookAtMemory();
   void LookAtFolder();
+  void LookAtWrites();
   // Calls `member` when the timer runs out, unless the Core is gone or the timer was set anew.
   template <typename Member>
   void After(Timer& timer, SteadyTime when, Member member) {
@@ -152,6 +154,7 @@ class Core : public std::enable_shared_from_this<Core> {
   unsigned ticks_ = 0;
   Bytes last_sum_;
   bool growing_ = true;
+  Bytes written_;  // to storage so far
   std::vector<stream::Drain> drains_;
   std::size_t open_pipes_ = 0;
   Tail stderr_;
@@ -448,6 +451,9 @@ void Core::Watch() {
   if (ticks_ % kFolderEvery == 0) {
     LookAtFolder();
   }
+  if (ticks_ % kWritesEvery == 0) {
+    LookAtWrites();
+  }
   if (state_ == State::kRunning || state_ == State::kStopping) {
     // Without a kernel limit on resident memory, what grows is looked at more often.
     const milliseconds period = !watch_memory_ ? kWatchPeriod : growing_ ? kGrowthPeriod : kWatchPeriod / 2;
@@ -475,6 +481,14 @@ void Core::LookAtMemory() {
   // Resident pages that are shared count more than once in the sum: only the exact reading condemns.
   if (watch_memory_ && sum > order_.memory_limit && os::TreePss(handle_.pid) > order_.memory_limit) {
     Handle(Event::kOverLease);
+  }
+}
+
+// Moving the index of a large mp4 to its front takes minutes without a word of progress: writing is progress, too.
+void Core::LookAtWrites() {
+  if (const auto written = os::StorageWritten(handle_.pid); written && *written > written_) {
+    written_ = *written;
+    advanced_ = Now();
   }
 }
 

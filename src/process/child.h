@@ -59,7 +59,7 @@ struct Order {
 
 struct Hooks {
   // Bytes of the progress pipe, as they come. Returns true when they show that work advanced, which
-  // restarts the stall clock. Without this hook, any byte on any pipe counts.
+  // restarts the stall clock, as bytes written to storage do. Without this hook, any byte on any pipe counts.
   std::function<bool(std::string_view)> on_progress;
   // Bytes of standard output, as they come. Reading stops until the call returns, so a slow reader stops the child.
   std::function<void(std::string_view)> on_stdout;

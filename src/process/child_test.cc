@@ -604,6 +604,7 @@ TEST_P(ChildTest, ItsWorldIsDeclared) {
   order_.id = NewId();
   order_.inputs.clear();
   order_.cpu_limit = 30s;
+  order_.data_limit = Bytes::Mib(195);
   ASSERT_TRUE(EndedAs<Exited>(Play("limits")));
   EXPECT_NE(text.find("core=0\n"), std::string::npos) << text;
   EXPECT_NE(text.find("cpu=30\n"), std::string::npos) << text;

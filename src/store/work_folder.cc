@@ -26,7 +26,6 @@ constexpr std::size_t kMostRecords = 10000;
 constexpr Bytes kLongestRecord = Bytes::Kib(64);
 // Long enough for a disk that is taken home over a weekend.
 constexpr std::chrono::seconds kPatience = std::chrono::days(7);
-constexpr std::chrono::seconds kUnfinishedIsDead = std::chrono::hours(1);
 
 std::string FolderName(const std::string& id) { return ".weir-" + id; }
 
@@ -329,7 +328,8 @@ Swept SweepAbandoned(const StateFolder& state) {
     }
     if (!unfinished) {
       DeadRun(state.runs(), name, *lock, swept).Sweep();
-    } else if (os::AgeOf(lock->get()) > kUnfinishedIsDead) {
+    } else {
+      // Made and not locked: its maker died, or makes another when it finds it gone.
       if (const Status removed = os::RemoveTree(state.runs(), name); !removed) {
         swept.problems.push_back(Describe(removed.error()));
       }

@@ -251,6 +251,18 @@ class Targets(Case):
 
     @slow
     @needs_root
+    def test_disk_full_at_any_point(self):
+        """Also in the trailer, where ffmpeg ends with success."""
+        self.made('crop', clips.get('busy'), self.output())
+        whole = os.path.getsize(self.output())
+        for share in (0.5, 0.8, 0.95, 1.0):
+            with self.subTest(share):
+                folder = self.mount_tmpfs(int(whole * share) // 4096 * 4096)
+                self.refuses('disk-full', 'crop', clips.get('busy'), os.path.join(folder, 'out.mp4'))
+                self.assertEqual(os.listdir(folder), [])
+
+    @slow
+    @needs_root
     def test_disk_full_from_the_start(self):
         folder = self.mount_tmpfs(64 << 10)
         with open(os.path.join(folder, 'ballast'), 'wb') as file:

@@ -161,6 +161,14 @@ def work_folders(folder):
     return found
 
 
+def records_of(state):
+    """Records of runs in a state folder, unfinished ones included."""
+    try:
+        return os.listdir(os.path.join(state, 'runs'))
+    except OSError:
+        return []
+
+
 def cgroup_folders():
     """All groups of runs (weir- and 16 characters) below /sys/fs/cgroup: {path: True when empty}."""
     found = {}
@@ -425,9 +433,8 @@ class Case(unittest.TestCase):
         left = work_folders(self.dir) + work_folders(self.state)
         if left:
             self.fail('working folders left behind: %s' % left)
-        records = os.path.join(self.state, 'runs')
-        if os.path.isdir(records) and os.listdir(records):
-            self.fail('records left behind: %s' % os.listdir(records))
+        if records_of(self.state):
+            self.fail('records left behind: %s' % records_of(self.state))
         self.assert_no_processes(0.5)
         for group, empty in cgroup_folders().items():
             if empty and group not in groups_before:

@@ -102,13 +102,32 @@ class Interrupts(Case):
         child = self.start('crop', clips.get('busy_small'), self.output())
         child.stdout.close()
         child.stderr.close()
-        code = child.wait(60 * PATIENCE)
-        self.assert_no_processes(2)
-        self.ok(self.weir('doctor'))
-        if os.path.exists(self.output()):
-            self.assertIsNone(media.decodes(self.output()))
+        child.wait(60 * PATIENCE)
         child.stdout = child.stderr = None
-        self.assertIsNotNone(code)
+        self.assert_no_processes(2)
+        self.assertIsNone(media.decodes(self.output()))   # the work was not lost with its audience
+
+    @slow
+    def test_nobody_hears_the_progress(self):
+        """A full, closed or missing standard error is no reason to lose the work."""
+        for name, script in (('full', 'exec "$@" 2>/dev/full'), ('closed', 'exec "$@" 2>&-'),
+                             ('all closed', 'exec "$@" <&- >&- 2>&-')):
+            with self.subTest(name):
+                child = self.start('crop', clips.get('busy_small'), self.output(), '--force',
+                                   prefix=('/bin/sh', '-c', script, 'sh'))
+                child.communicate(timeout=60 * PATIENCE)
+                self.assertIsNone(media.decodes(self.output()))
+                if name != 'all closed':
+                    self.assertEqual(child.returncode, 0)
+                os.unlink(self.output())
+
+    @slow
+    def test_nohup_goes_on(self):
+        child = self.start('crop', clips.get('busy'), self.output(), prefix=('/usr/bin/nohup',))
+        time.sleep(0.3)
+        child.send_signal(signal.SIGHUP)
+        self.ok(self.finish(child, 60))
+        self.assertIsNone(media.decodes(self.output()))
 
 
 class RandomInstants(Case):

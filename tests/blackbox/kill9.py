@@ -7,7 +7,7 @@ import time
 
 import clips
 import media
-from harness import Case, LONG, PATIENCE, QUICK, cgroup_folders, groups_before, processes_of, slow, wait_until, work_folders
+from harness import Case, LONG, PATIENCE, QUICK, cgroup_folders, groups_before, processes_of, records_of, slow, wait_until, work_folders
 
 
 class Killed(Case):
@@ -26,9 +26,7 @@ class Killed(Case):
             time.sleep(1)
             stayed &= {g for g, empty in cgroup_folders().items() if empty}
         self.assertEqual(stayed, set(), '%s: groups stay after the next start' % note)
-        runs = os.path.join(self.state, 'runs')
-        if os.path.isdir(runs):
-            self.assertEqual(os.listdir(runs), [], '%s: records stay' % note)
+        self.assertEqual(records_of(self.state), [], '%s: records stay' % note)
 
     def whole_or_absent(self, note, expected_frames=60):
         names = os.listdir(self.out)

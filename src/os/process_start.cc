@@ -1,0 +1,31 @@
+#include "os/process_start.h"
+
+#include <fcntl.h>
+
+#include <cerrno>
+#include <csignal>
+
+namespace weir::os {
+
+Status FillStandardDescriptors() {
+  for (int fd = 0; fd <= 2; ++fd) {
+    // The lowest free number is taken, and all below are open by now.
+    if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF && ::open("/dev/null", O_RDWR) < 0) {
+      return Fail(SystemError("cannot open /dev/null", errno));
+    }
+  }
+  return {};
+}
+
+std::vector<int> NotIgnored(const std::vector<int>& signals) {
+  std::vector<int> heard;
+  for (const int signal : signals) {
+    struct sigaction inherited{};
+    if (::sigaction(signal, nullptr, &inherited) != 0 || inherited.sa_handler != SIG_IGN) {
+      heard.push_back(signal);
+    }
+  }
+  return heard;
+}
+
+}  // namespace weir::os
