@@ -329,6 +329,8 @@ std::string CheckReport::Summary() const {
     if (!summary.empty()) summary += ", ";
     summary += line.what == "packets" ? "all " + line.found + " read" : line.what;
   }
+  // They end in any order; head, middle, tail is also the order of the alphabet.
+  std::ranges::sort(windows);
   for (std::size_t i = 0; i < windows.size(); ++i) {
     if (i == 0) summary += summary.empty() ? "decoded " : ", decoded ";
     if (i > 0) summary += i + 1 == windows.size() ? " and " : ", ";
