@@ -14,36 +14,36 @@ namespace weir {
 
 // Order is free; names in the table (ErrorInfo::name) are the stable part.
 enum class ErrorCode : std::uint8_t {
-  kInternal,           // a defect of ours
-  kBadParameters,      // an option or parameter outside its range, or an unknown one
-  kInputMissing,       // no such file
-  kInputNotAFile,      // a folder, device, pipe or socket
-  kInputUnreadable,    // permission, or an I/O error while reading
-  kInputEmpty,         // zero bytes
-  kInputNotMedia,      // not one of the allowed containers (text, playlists, scripts, unknown)
-  kInputDamaged,       // recognised, but truncated or not decodable
-  kInputNoVideo,       // the recipe needs a picture and there is none
-  kInputTooLarge,      // more pixels, streams or bytes than the limits allow
-  kOutputExists,       // and --force was not given
-  kOutputIsInput,      // the same file, also through links
-  kOutputFolder,       // target folder missing or not a folder
-  kOutputUnwritable,   // target folder or file cannot be written
-  kOutputFormat,       // the name's extension is not one that the recipe can make
-  kDiskFull,           // while writing, or forecast not to fit
-  kOverBudget,         // no plan fits the memory budget: refused before anything started
-  kOutOfMemory,        // stopped at its lease, also with the leanest plan
-  kTimedOut,           // past its deadline
-  kStalled,            // no progress within the stall limit
-  kToolMissing,        // ffmpeg or ffprobe not found
-  kToolUnusable,       // too old, lies, or cannot run here
-  kChildFailed,        // ffmpeg ended with an error of its own
-  kCrashed,            // ffmpeg died of a signal
-  kRunaway,            // produced more frames or bytes than forecast
-  kVerification,       // the output is not what the plan said it must be
-  kSandbox,            // --require-sandbox, and a layer is missing
-  kSystem,             // the operating system refused something that should work
-  kInterrupted,        // Ctrl-C
-  kTerminated,         // SIGTERM
+  kInternal,          // a defect of ours
+  kBadParameters,     // an option or parameter outside its range, or an unknown one
+  kInputMissing,      // no such file
+  kInputNotAFile,     // a folder, device, pipe or socket
+  kInputUnreadable,   // permission, or an I/O error while reading
+  kInputEmpty,        // zero bytes
+  kInputNotMedia,     // not one of the allowed containers (text, playlists, scripts, unknown)
+  kInputDamaged,      // recognised, but truncated or not decodable
+  kInputNoVideo,      // the recipe needs a picture and there is none
+  kInputTooLarge,     // more pixels, streams or bytes than the limits allow
+  kOutputExists,      // and --force was not given
+  kOutputIsInput,     // the same file, also through links
+  kOutputFolder,      // target folder missing or not a folder
+  kOutputUnwritable,  // target folder or file cannot be written
+  kOutputFormat,      // the name's extension is not one that the recipe can make
+  kDiskFull,          // while writing, or forecast not to fit
+  kOverBudget,        // no plan fits the memory budget: refused before anything started
+  kOutOfMemory,       // stopped at its lease, also with the leanest plan
+  kTimedOut,          // past its deadline
+  kStalled,           // no progress within the stall limit
+  kToolMissing,       // ffmpeg or ffprobe not found
+  kToolUnusable,      // too old, lies, or cannot run here
+  kChildFailed,       // ffmpeg ended with an error of its own
+  kCrashed,           // ffmpeg died of a signal
+  kRunaway,           // produced more frames or bytes than forecast
+  kVerification,      // the output is not what the plan said it must be
+  kSandbox,           // --require-sandbox, and a layer is missing
+  kSystem,            // the operating system refused something that should work
+  kInterrupted,       // Ctrl-C
+  kTerminated,        // SIGTERM
 };
 
 struct ErrorInfo {
@@ -61,7 +61,7 @@ const ErrorInfo& InfoOf(ErrorCode code);
 // A typed number or word that goes with an error, for scripts ("required_bytes": 300000000).
 struct ErrorMember {
   std::string key;
-  std::string text;         // used when !is_number
+  std::string text;  // used when !is_number
   std::uint64_t number = 0;
   bool is_number = false;
 };

@@ -373,8 +373,9 @@ class Run::Impl {
     const std::size_t next = *account_.chosen + 1;
     if (account_.attempts.size() >= kMostAttempts || next >= account_.ladder.plans.size()) {
       return End(Error{.code = ErrorCode::kOutOfMemory,
-                       .detail = "ffmpeg was stopped at its memory limit of " + ToString(account_.attempts.back().forecast.lease) +
-                                 " with the plan \"" + failed.name + "\"" +
+                       .detail = "ffmpeg was stopped at its memory limit of " +
+                                 ToString(account_.attempts.back().forecast.lease) + " with the plan \"" +
+                                 failed.name + "\"" +
                                  (account_.attempts.size() > 1 ? ", a second time" : ", and no leaner plan exists") +
                                  "; ask for a smaller picture or a faster preset"}
                      .With("lease_bytes", account_.attempts.back().forecast.lease.count())
@@ -382,8 +383,8 @@ class Run::Impl {
     }
     work_.reset();
     lease_ = {};
-    Note("stopped at its memory limit of " + ToString(account_.attempts.back().forecast.lease) + " with the plan \"" + failed.name +
-         "\"; once more with \"" + account_.ladder.plans[next].name + "\"");
+    Note("stopped at its memory limit of " + ToString(account_.attempts.back().forecast.lease) + " with the plan \"" +
+         failed.name + "\"; once more with \"" + account_.ladder.plans[next].name + "\"");
     account_.chosen = next;
     Work();
   }

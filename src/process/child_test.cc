@@ -510,8 +510,7 @@ TEST_P(ChildTest, MoreMemoryThanTheLeaseIsOomKilled) {
     EXPECT_LE(*report.cgroup_peak, order_.memory_limit);
   } else {
     // The watcher saw it, or the allocator was refused first, which the program reports in its own words.
-    EXPECT_TRUE(EndedAs<OomKilled>(report) ||
-                report.stderr_text.find("malloc of size") != std::string::npos)
+    EXPECT_TRUE(EndedAs<OomKilled>(report) || report.stderr_text.find("malloc of size") != std::string::npos)
         << Describe(report.ending);
   }
   // Pages of the program file may be charged to whoever read them first; without a kernel limit on resident memory,

@@ -19,24 +19,24 @@ enum class State : std::uint8_t {
 inline constexpr std::size_t kStates = 5;
 
 enum class Event : std::uint8_t {
-  kStopAsked,     // cancel, shutdown
-  kKillAsked,     // second Ctrl-C, destruction
-  kDeadline,      // its time is over
-  kStall,         // no progress within the limit
-  kOverLease,     // the watcher saw more memory than the lease (back end without a kernel limit)
-  kGraceOver,     // SIGTERM was not enough
-  kExitSeen,      // the pidfd said so
-  kPipesClosed,   // all of its pipes are at their end
-  kDrainOver,     // a descendant kept a pipe open too long
+  kStopAsked,    // cancel, shutdown
+  kKillAsked,    // second Ctrl-C, destruction
+  kDeadline,     // its time is over
+  kStall,        // no progress within the limit
+  kOverLease,    // the watcher saw more memory than the lease (back end without a kernel limit)
+  kGraceOver,    // SIGTERM was not enough
+  kExitSeen,     // the pidfd said so
+  kPipesClosed,  // all of its pipes are at their end
+  kDrainOver,    // a descendant kept a pipe open too long
 };
 inline constexpr std::size_t kEvents = 9;
 
 enum class Action : std::uint8_t {
   kNothing,
-  kTerminate,        // SIGTERM to the group (SIGCONT after it, for a stopped child), start the grace
-  kKill,             // SIGKILL to child, group and cgroup
-  kCollect,          // reap, end what is left of the group and cgroup, start the drain
-  kReport,           // tell the owner, release everything
+  kTerminate,  // SIGTERM to the group (SIGCONT after it, for a stopped child), start the grace
+  kKill,       // SIGKILL to child, group and cgroup
+  kCollect,    // reap, end what is left of the group and cgroup, start the drain
+  kReport,     // tell the owner, release everything
 };
 
 struct Cell {

@@ -20,8 +20,8 @@ struct Source {
 Result<Source> OpenSource(const std::string& path);
 
 struct Target {
-  std::string path;       // as the user wrote it
-  std::string name;       // the last component
+  std::string path;  // as the user wrote it
+  std::string name;  // the last component
   std::string folder_path;
   os::UniqueFd folder;
   os::Replace replace = os::Replace::kNo;
