@@ -67,6 +67,7 @@ constexpr std::array<PresetRow, 9> kPresets{{{"ultrafast", 15.3},
                                              {"slower", 239.0},
                                              {"veryslow", 314.2}}};
 constexpr double kLeanPerMp = 22.2;        // every preset but ultrafast, with the lean parameters
+constexpr double kThriftyPerMp = 39.3;     // the same, with the thrifty ones
 constexpr double kLookaheadPerMp = 3.0;    // per frame of lookahead
 constexpr double kSyncPerMp = 3.6;         // per frame between lookahead thread and encoder
 constexpr double kFrameThreadPerMp = 9.0;  // per frame thread beyond the first
@@ -108,6 +109,12 @@ X264Shape ShapeOfPreset(const std::string& preset) {
   return shape;
 }
 
+X264Shape Thrifty(X264Shape shape) {
+  shape.lookahead = 4, shape.bframes = 1, shape.refs = 1;
+  shape.mbtree = true, shape.adapt_trellis = false;
+  return shape;
+}
+
 X264Shape Lean(X264Shape shape) {
   shape.lookahead = 0, shape.bframes = 0, shape.refs = 1;
   shape.mbtree = shape.sync_lookahead = shape.adapt_trellis = false;
@@ -146,8 +153,9 @@ Need NeedOfX264(Size output, const X264Shape& shape, std::int64_t frames) {
     const int ahead = std::max(s.bframes * (s.adapt_trellis ? 4 : 1), s.mbtree ? s.lookahead : 0);
     return static_cast<double>(std::min<std::int64_t>(ahead, std::max<std::int64_t>(frames, 1)));
   };
-  double per_mp = kLeanPerMp;
-  if (!lean) {
+  const bool thrifty = shape.mbtree && shape.bframes == 1;
+  double per_mp = thrifty ? kThriftyPerMp : kLeanPerMp;
+  if (!lean && !thrifty) {
     for (const PresetRow& row : kPresets) {
       if (row.preset == shape.preset) per_mp = row.per_mp;
     }

@@ -26,6 +26,8 @@ struct X264Shape {
 };
 // The shape of a preset as x264 164 defines it. Unknown names count as "veryfast".
 X264Shape ShapeOfPreset(const std::string& preset);
+// The shape after "rc-lookahead=4:bframes=1:b-adapt=1:ref=1".
+X264Shape Thrifty(X264Shape shape);
 // The shape after "rc-lookahead=0:sync-lookahead=0:bframes=0:ref=1:mbtree=0".
 X264Shape Lean(X264Shape shape);
 

@@ -10,6 +10,8 @@
 namespace weir::media {
 namespace {
 
+// One bidirectional picture between two others, one reference, a short look ahead: what keeps most of the quality.
+constexpr const char* kThriftyParameters = "rc-lookahead=4:bframes=1:b-adapt=1:ref=1";
 constexpr const char* kLeanParameters = "rc-lookahead=0:sync-lookahead=0:bframes=0:ref=1:mbtree=0";
 
 // Measured on two processors; method and figures in docs/BENCHMARKS.md, "The ladder of plans".
@@ -17,8 +19,8 @@ struct Vp9Costs {
   double lag12_time = 1.0;
   double lag0_time = 0.9;
   double single_time = 1.6;
-  const char* lag12_cost = "larger at the same quality";
-  const char* lag0_cost = "larger at the same quality";
+  const char* lag12_cost = "larger at the same quality, by how much is not measured";
+  const char* lag0_cost = "larger at the same quality, by how much is not measured";
 };
 constexpr Vp9Costs kVp9;
 
@@ -35,7 +37,22 @@ std::string Threads(int count, const char* kind) {
   return count == 1 ? "1 thread" : std::to_string(count) + " " + kind + " threads";
 }
 
-// Ratios and costs: docs/BENCHMARKS.md, "The ladder of plans".
+std::string Larger(int percent) { return "about " + std::to_string(percent) + " % larger at the same quality"; }
+
+// Wall time over that of the first rung, for preset veryfast on two processors; method and figures, also those behind
+// Larger(), in docs/BENCHMARKS.md, "The ladder of plans".
+struct X264Times {
+  double as_many_threads = 1.06;  // frame threads, one for each processor
+  double slices = 1.09;
+  double single = 1.85;
+  double thrifty_slices = 1.0;
+  double thrifty_single = 1.6;
+  double lean_slices = 0.95;
+  double lean_single = 1.65;
+  double ultrafast = 0.82;
+};
+constexpr X264Times kTime;
+
 std::vector<Rung> X264Rungs(const VideoJob& job, unsigned cpus) {
   std::vector<Rung> rungs;
   const X264Shape full = ShapeOfPreset(job.preset);
@@ -62,44 +79,57 @@ std::vector<Rung> X264Rungs(const VideoJob& job, unsigned cpus) {
   const int many = static_cast<int>(cpus);
   const unsigned decoders = std::min(cpus, 4U);
   const char* slices = cpus > 1 ? "sliced-threads=1" : "";
-  double slice_ratio = 1;
-  if (cpus > 1) {
+  const bool parallel = cpus > 1;
+  if (parallel) {
     std::vector<int> counts{many * 3 / 2, many, many / 2, 2};
     std::erase_if(counts, [](int count) { return count < 2; });
     counts.erase(std::unique(counts.begin(), counts.end()), counts.end());
     for (const int count : counts) {
-      const double ratio = count >= many ? 1.0 + 0.08 * (count == many) : 0.6 + 0.6 * many / count;
+      const double ratio = count > many ? 1.0 : count == many ? kTime.as_many_threads : kTime.single / count;
       add(Threads(count, "frame"), decoders, with_threads(full, count, false), "", ratio, "none");
     }
-    slice_ratio = 1.25;
   }
-  add(Threads(many, "slice"), decoders, with_threads(full, many, true), slices, slice_ratio,
-      cpus > 1 ? "about 2 % larger at the same quality" : "none");
+  add(Threads(many, "slice"), decoders, with_threads(full, many, true), slices, parallel ? kTime.slices : 1.0,
+      parallel ? Larger(2) : "none");
+
+  const bool brief = full.lookahead <= 10;  // short already: less is lost by cutting it
   for (const int lookahead : {20, 10, 4}) {
     if (!full.mbtree || lookahead >= full.lookahead) continue;
     X264Shape shape = with_threads(full, many, true);
     shape.lookahead = lookahead;
-    std::string parameters = join(slices, "rc-lookahead=" + std::to_string(lookahead));
+    std::string parameters = "rc-lookahead=" + std::to_string(lookahead);
     if (shape.adapt_trellis) {
       shape.adapt_trellis = false, shape.bframes = 3;
       parameters += ":b-adapt=1:bframes=3";
     }
-    add(Threads(many, "slice") + ", lookahead " + std::to_string(lookahead), decoders, shape, parameters, slice_ratio,
-        "larger at the same quality");
-    if (lookahead == 4 && cpus > 1) {
-      X264Shape single = with_threads(shape, 1, false);
-      add("1 thread, lookahead 4", 1, single, parameters.substr(std::string("sliced-threads=1:").size()), 1.9,
-          "larger at the same quality");
+    const std::string name = ", lookahead " + std::to_string(lookahead);
+    const std::string costs = Larger(lookahead == 20 ? 4 : lookahead == 10 ? 10 : brief ? 13 : 25);
+    add(Threads(many, "slice") + name, decoders, shape, join(slices, parameters), parallel ? kTime.slices : 1.0,
+        costs);
+    if (lookahead == 4 && parallel) {
+      add("1 thread" + name, 1, with_threads(shape, 1, false), parameters, kTime.single, costs);
     }
   }
-  if (cpus > 1) {
-    add("lean, " + Threads(many, "slice"), decoders, with_threads(Lean(full), many, true),
-        join(slices, kLeanParameters), 1.1, "larger at the same quality");
+  if (full.mbtree) {
+    const X264Shape thrifty = Thrifty(full);
+    const std::string costs = Larger(brief ? 15 : 30);
+    if (parallel) {
+      add("thrifty, " + Threads(many, "slice"), decoders, with_threads(thrifty, many, true),
+          join(slices, kThriftyParameters), kTime.thrifty_slices, costs);
+    }
+    add("thrifty, 1 thread", 1, with_threads(thrifty, 1, false), kThriftyParameters,
+        parallel ? kTime.thrifty_single : kTime.thrifty_single / kTime.single, costs);
   }
-  add("lean, 1 thread", 1, with_threads(Lean(full), 1, false), kLeanParameters, 1.5, "larger at the same quality");
+  const std::string lean_costs = Larger(brief ? 45 : 55);
+  if (parallel) {
+    add("lean, " + Threads(many, "slice"), decoders, with_threads(Lean(full), many, true),
+        join(slices, kLeanParameters), kTime.lean_slices, lean_costs);
+  }
+  add("lean, 1 thread", 1, with_threads(Lean(full), 1, false), kLeanParameters,
+      parallel ? kTime.lean_single : kTime.lean_single / kTime.single, lean_costs);
   if (job.preset != "ultrafast") {
-    add("lean ultrafast, 1 thread", 1, with_threads(Lean(ShapeOfPreset("ultrafast")), 1, false), kLeanParameters, 0.8,
-        "larger at the same quality");
+    add("lean ultrafast, 1 thread", 1, with_threads(Lean(ShapeOfPreset("ultrafast")), 1, false), kLeanParameters,
+        parallel ? kTime.ultrafast : kTime.ultrafast / kTime.single, "up to four times larger at the same quality");
   }
   return rungs;
 }
