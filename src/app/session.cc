@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "app/toolbox.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "os/cgroup.h"
 #include "os/proc.h"
@@ -56,6 +57,9 @@ Result<std::unique_ptr<Session>> Session::Open(boost::asio::io_context& loop, co
   process::Walls walls;
   walls.cgroups = os::CgroupRoot::Detect();
   const auto swept = store::SweepAbandoned(*session->state_);
+  for (const auto& id : swept.ids) {
+    log::Info("removed what the run " + id + " of an earlier life left");
+  }
   for (const auto& problem : swept.problems) {
     session->warnings_.push_back("left by an earlier run: " + problem);
   }

@@ -43,7 +43,7 @@ constexpr std::array<DecoderRow, 15> kDecoders{{
     {"av1", false, -3.3, 14.3, 0, 4.0, 8.9, true},
     {"av1", true, -3.3, 27.5, 0, 4.0, 16.1, true},
     {"mjpeg", false, -5.6, 1.6, 0, 0, 0, false},
-    {"mpeg2video", false, -0.4, 3.1, 0, 0.7, 0.2, false},
+    {"mpeg2video", false, -0.4, 4.2, 0, 0.7, 0.2, false},
     {"mpeg4", false, -3.9, 4.6, 0, 0.7, 2.8, false},
     {"prores", true, -0.2, 4.0, 0, 0.5, 4.1, false},
     {"png", false, -4.0, 6.0, 0, 0, 0, false},
@@ -66,12 +66,13 @@ constexpr std::array<PresetRow, 9> kPresets{{{"ultrafast", 15.3},
                                              {"slow", 193.0},
                                              {"slower", 239.0},
                                              {"veryslow", 314.2}}};
-constexpr double kLeanPerMp = 22.2;        // every preset but ultrafast, with the lean parameters
-constexpr double kThriftyPerMp = 39.3;     // the same, with the thrifty ones
-constexpr double kLookaheadPerMp = 3.0;    // per frame of lookahead
-constexpr double kSyncPerMp = 3.6;         // per frame between lookahead thread and encoder
-constexpr double kFrameThreadPerMp = 9.0;  // per frame thread beyond the first
-constexpr double kFirstPairPerMp = -1.8;   // once, with more than one frame thread
+constexpr double kLeanPerMp = 22.2;          // every preset but ultrafast, with the lean parameters
+constexpr double kThriftyPerMp = 39.3;       // the same, with the thrifty ones
+constexpr double kLookaheadPerMp = 3.0;      // per frame of lookahead
+constexpr double kBidirectionalPerMp = 7.5;  // for each B-frame fewer than the preset has
+constexpr double kSyncPerMp = 3.6;           // per frame between lookahead thread and encoder
+constexpr double kFrameThreadPerMp = 9.0;    // per frame thread beyond the first
+constexpr double kFirstPairPerMp = -1.8;     // once, with more than one frame thread
 constexpr double kUltrafastThreadPerMp = 5.9;
 constexpr double kPerPicture = 0.07;  // MiB for each picture held, whatever its size
 constexpr double kSliceThreadPerMp = 1.0;
@@ -161,6 +162,7 @@ Need NeedOfX264(Size output, const X264Shape& shape, std::int64_t frames) {
     }
     const int default_delay = std::max(full.bframes * (full.adapt_trellis ? 4 : 1), full.mbtree ? full.lookahead : 0);
     per_mp += kLookaheadPerMp * (delay(shape) - default_delay);
+    per_mp -= kBidirectionalPerMp * (full.bframes - shape.bframes);
   }
   const double more = shape.threads - 1;
   double sync = 0;
@@ -193,8 +195,8 @@ Need NeedOfVp9(Size output, const Vp9Shape& shape, std::int64_t frames) {
 }
 
 Need NeedOfStill(Size output, bool png) {
-  const double need = 2 + output.megapixels() * (png ? 6 : 3);
-  return {.anonymous = need, .data = need};
+  const double need = 2 + output.megapixels() * (png ? 7.5 : 3.8);
+  return {.anonymous = need, .data = need + 45};
 }
 
 Need NeedOfAudio(int encoders) { return {.anonymous = 1.0 * encoders, .data = 2.0 * encoders}; }
@@ -209,7 +211,9 @@ Need NeedOfCopy(const VideoStream* video) {
     if (video->codec == "h264") per_mp = deep ? 4.0 : 3.2;
     if (video->codec == "prores") per_mp = 3.2;
     if (video->codec == "vp9" || video->codec == "vp8") per_mp = deep ? 2.4 : 1.2;
-    if (video->codec == "hevc" || video->codec == "av1" || video->codec == "mjpeg") per_mp = 0.3;
+    if (video->codec == "hevc" || video->codec == "av1" || video->codec == "mjpeg" || video->codec == "mpeg2video") {
+      per_mp = 0.3;
+    }
   }
   const double need = video == nullptr ? 0 : per_mp * video->coded.megapixels();
   return {.anonymous = need - 4, .data = need + 4};

@@ -33,7 +33,7 @@ X264Shape Lean(X264Shape shape);
 
 struct Vp9Shape {
   int threads = 1;
-  int lag = 25;  // frames
+  int lag = 0;  // frames
 };
 
 // Resident and virtual private memory, in MiB.

@@ -36,10 +36,6 @@ HelperCommand PacketsBetween(MediaTime from, MediaTime at, const InputLimits& li
 
 }  // namespace
 
-HelperCommand BuildKeyframeProbe(MediaTime at, const InputLimits& limits, MediaTime file_start) {
-  return PacketsBetween(at + file_start, at + file_start, limits);
-}
-
 HelperCommand BuildKeyframeProbe(const MediaFacts& facts, MediaTime at, const InputLimits& limits) {
   const MediaTime target = at + facts.start.value_or(MediaTime(0));
   const Seek seek = SeekTo(facts, at);

@@ -100,10 +100,9 @@ struct HelperCommand {
 // with less available, run it in what there is: ordinary files are probed in 80 MiB.
 HelperCommand BuildProbe(const InputLimits& limits);
 // ffprobe that prints the video packets around `at`, for ParseKeyframes. `at` and the times of CutFacts count from
-// the start of the file, as a user does. Give the facts where there are: containers without an index (MPEG-TS) are
-// then read from further ahead, and a file that does not start at 0 is understood.
+// the start of the file, as a user does. Containers without an index (MPEG-TS) are
+// read from further ahead, and a file that does not start at 0 is understood.
 HelperCommand BuildKeyframeProbe(const MediaFacts& facts, MediaTime at, const InputLimits& limits);
-HelperCommand BuildKeyframeProbe(MediaTime at, const InputLimits& limits, MediaTime file_start = MediaTime(0));
 // `file_start`: MediaFacts::start.
 CutFacts ParseKeyframes(std::string_view output, MediaTime at, MediaTime file_start = MediaTime(0));
 

@@ -274,6 +274,19 @@ TEST(PlanClips, CutsAtKeyPicturesAreCopies) {
   }
 }
 
+TEST(PlanClips, ACutOfOursIsAnInputLikeAnyOther) {
+  const auto whole = Clip("uncut.mp4",
+                          "-f lavfi -i testsrc2=s=320x180:r=30:d=4 -f lavfi -i sine=d=4:r=48000 "
+                          "-c:v libx264 -preset veryfast -pix_fmt yuv420p -g 30 -c:a aac");
+  for (const Container container : {Container::kMp4, Container::kMkv}) {
+    const Done cut = Carry(whole, TrimTo({.from = seconds(1), .to = seconds(3)}, container));
+    ASSERT_TRUE(cut.ladder.plans.at(0).stream_copy);
+    const std::string kept = Folder().Path("kept");
+    std::filesystem::rename(Folder().Path(cut.ladder.plans.at(0).output_file), kept);
+    Carry(kept, CropTo());
+  }
+}
+
 TEST(PlanClips, SoundAlone) {
   const auto sound = Clip("sound.m4a", kSound + "-c:a aac");
   auto crop = BuildLadder(CropTo(), Facts(sound), {}, {});

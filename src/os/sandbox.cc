@@ -12,7 +12,6 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "os/cgroup.h"
 #include "os/clone.h"
 #include "os/landlock_abi.h"
 
@@ -77,7 +76,6 @@ SandboxSupport DetectSandbox() {
       support.pid_namespace = support.user_namespace_needed;
     }
   }
-  support.cgroup_kill = CgroupRoot::Detect().can_kill();
   return support;
 }
 

@@ -17,7 +17,6 @@ struct SandboxSupport {
   bool seccomp = false;
   bool pid_namespace = false;  // as root, or through a user namespace
   bool user_namespace_needed = false;
-  bool cgroup_kill = false;  // a cgroup2 hierarchy that we may write to
 
   // One word for each missing layer ("landlock", "seccomp", "pid-namespace"); empty when all are there.
   [[nodiscard]] std::vector<std::string> Missing() const;

@@ -27,7 +27,7 @@ class StateFolder {
   std::string path_;
 };
 
-// Ids of the runs that were found dead, so that the caller can remove what else bears their name (cgroups).
+// What a sweep found, for the log.
 struct Swept {
   std::vector<std::string> ids;
   std::vector<std::string> problems;  // what could not be removed, and why
