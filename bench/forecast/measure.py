@@ -49,7 +49,7 @@ class Group:
     def __init__(self):
         self.path = None
         for parent, file in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")):
-            path = os.path.join(parent, f"weir-bench-{os.getpid()}")
+            path = os.path.join(parent, f"bench-of-weir-{os.getpid()}")
             try:
                 os.mkdir(path)
             except OSError:

@@ -47,7 +47,15 @@ class Interrupts {
   }
   Interrupts(const Interrupts&) = delete;
   Interrupts& operator=(const Interrupts&) = delete;
-  ~Interrupts() = default;
+  ~Interrupts() {
+    // All that is left to do is to leave, with the exit code that is already decided.
+    const auto heard = os::NotIgnored({SIGINT, SIGTERM, SIGHUP});
+    boost::system::error_code ignored;
+    signals_.clear(ignored);
+    for (const int signal : heard) {
+      std::signal(signal, SIG_IGN);
+    }
+  }
 
   // Who is told; nullptr while nothing runs that could be stopped in order.
   void Tell(jobs::Run* run) {
