@@ -52,9 +52,7 @@ class Interrupts {
     const auto heard = os::NotIgnored({SIGINT, SIGTERM, SIGHUP});
     boost::system::error_code ignored;
     signals_.clear(ignored);
-    for (const int signal : heard) {
-      std::signal(signal, SIG_IGN);
-    }
+    os::Ignore(heard);
   }
 
   // Who is told; nullptr while nothing runs that could be stopped in order.
@@ -201,7 +199,7 @@ int RunDoctor(const DoctorCommand& command) {
 }  // namespace
 
 int Main(const std::vector<std::string>& arguments) {
-  std::signal(SIGPIPE, SIG_IGN);
+  os::Ignore({SIGPIPE});
   if (const auto filled = os::FillStandardDescriptors(); !filled) {
     return InfoOf(filled.error().code).exit_code;
   }

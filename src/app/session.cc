@@ -87,13 +87,13 @@ Result<std::unique_ptr<Session>> Session::Open(boost::asio::io_context& loop, co
   walls.readable = ReadableFor(paths);
   session->launcher_ = std::make_unique<process::Launcher>(loop, std::move(walls), session->spawner_);
   on_launcher(session->launcher_.get());
-  auto tools = IdentifyTools(loop, *session->launcher_, *session->state_, paths, session->ledger_->largest_possible(),
-                             fresh_self_test);
+  auto tools = IdentifyTools(loop, *session->launcher_, *session->ledger_, *session->state_, paths, fresh_self_test);
   if (!tools) {
     on_launcher(nullptr);
     return Fail(std::move(tools).error());
   }
   session->world_ = std::make_unique<jobs::World>(jobs::World{.loop = loop,
+                                                              .aside = session->aside_,
                                                               .clock = session->clock_,
                                                               .launcher = *session->launcher_,
                                                               .ledger = *session->ledger_,

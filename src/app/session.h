@@ -3,6 +3,7 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <functional>
 #include <memory>
 #include <string>
@@ -48,6 +49,7 @@ class Session {
 
  private:
   Session() = default;
+  boost::asio::thread_pool aside_{1};
   SystemClock clock_;
   process::RealSpawner spawner_;
   std::unique_ptr<store::StateFolder> state_;

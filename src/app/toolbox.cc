@@ -6,6 +6,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "jobs/workplace.h"
 #include "media/failure.h"
 #include "os/file.h"
 #include "os/program.h"
@@ -23,8 +24,16 @@ struct Spoken {
   std::string text;
 };
 
-// One child to its end. The loop runs meanwhile, so signals are heard.
-Result<Spoken> RunToEnd(boost::asio::io_context& loop, process::Launcher& launcher, const process::Order& order) {
+// What a trial of the tools needs of the world.
+struct Bench {
+  boost::asio::io_context& loop;
+  process::Launcher& launcher;
+  memory::Ledger& ledger;
+};
+
+// One child to its end, under a lease of what it may use. The loop runs meanwhile, so signals are heard.
+Result<Spoken> RunToEnd(const Bench& bench, const process::Order& order) {
+  WEIR_ASSIGN(const auto lease, bench.ledger.Acquire(order.memory_limit, order.purpose));
   Spoken spoken;
   bool ended = false;
   process::Hooks hooks;
@@ -33,24 +42,17 @@ Result<Spoken> RunToEnd(boost::asio::io_context& loop, process::Launcher& launch
       spoken.text.append(chunk);
     }
   };
-  WEIR_ASSIGN(const auto child, launcher.Start(order, std::move(hooks), [&](process::ChildReport report) {
+  WEIR_ASSIGN(const auto child, bench.launcher.Start(order, std::move(hooks), [&](process::ChildReport report) {
     spoken.report = std::move(report);
     ended = true;
   }));
-  while (!ended && loop.run_one() > 0) {
+  while (!ended && bench.loop.run_one() > 0) {
   }
   return spoken;
 }
 
-process::Order SmallOrder(const std::string& program, std::vector<std::string> arguments, Bytes memory) {
-  process::Order order;
-  order.id = NewId();
-  order.purpose = "identify";
-  order.program = program;
-  order.argv = std::move(arguments);
-  order.argv.insert(order.argv.begin(), program);
-  order.environment = {"PATH=/usr/bin:/bin", "LC_ALL=C", "HOME=/nonexistent", "TMPDIR=."};
-  order.memory_limit = std::min(memory, kSelfTestMemory);
+process::Order SmallOrder(const std::string& program, const std::vector<std::string>& arguments, Bytes memory) {
+  auto order = jobs::workplace::OrderFor("identify", program, arguments, std::min(memory, kSelfTestMemory));
   order.deadline = std::chrono::seconds(10);
   order.cpu_limit = std::chrono::seconds(20);
   return order;
@@ -89,9 +91,9 @@ Error WhyFailed(const std::string& path, const std::string& what, const Spoken& 
   return Unusable(path, what + " (" + process::Describe(spoken.report.ending) + ")", &spoken.report);
 }
 
-Result<std::string> Identify(boost::asio::io_context& loop, process::Launcher& launcher, const std::string& path,
-                             Bytes memory) {
-  WEIR_ASSIGN(const auto spoken, RunToEnd(loop, launcher, SmallOrder(path, {"-version"}, memory)));
+Result<std::string> Identify(const Bench& bench, const std::string& path) {
+  const Bytes memory = bench.ledger.available();
+  WEIR_ASSIGN(const auto spoken, RunToEnd(bench, SmallOrder(path, {"-version"}, memory)));
   if (!Succeeded(spoken)) {
     return Fail(WhyFailed(path, "cannot run here", spoken, memory));
   }
@@ -99,8 +101,8 @@ Result<std::string> Identify(boost::asio::io_context& loop, process::Launcher& l
 }
 
 // A few frames through decoder, filter, both encoders and muxer, with every wall up.
-Status SelfTest(boost::asio::io_context& loop, process::Launcher& launcher, const store::StateFolder& state,
-                const std::string& ffmpeg, Bytes memory) {
+Status SelfTest(const Bench& bench, const store::StateFolder& state, const std::string& ffmpeg) {
+  const Bytes memory = bench.ledger.available();
   WEIR_ASSIGN(const auto work, store::WorkFolder::Create(state, state.cache(), NewId()));
   auto order = SmallOrder(ffmpeg, {"-hide_banner", "-nostdin",   "-v",   "error",
                                    "-f",           "lavfi",      "-i",   "testsrc=s=64x64:r=25:d=0.2",
@@ -112,7 +114,7 @@ Status SelfTest(boost::asio::io_context& loop, process::Launcher& launcher, cons
   order.purpose = "self-test";
   order.working_folder = work.fd();
   order.working_folder_writable = true;
-  WEIR_ASSIGN(const auto spoken, RunToEnd(loop, launcher, order));
+  WEIR_ASSIGN(const auto spoken, RunToEnd(bench, order));
   if (!Succeeded(spoken)) {
     return Fail(WhyFailed(ffmpeg, "failed its self-test inside the sandbox", spoken, memory));
   }
@@ -204,8 +206,8 @@ std::vector<os::FileRule> ReadableFor(const ToolPaths& tools) {
   return rules;
 }
 
-Result<jobs::Tools> IdentifyTools(boost::asio::io_context& loop, process::Launcher& launcher,
-                                  const store::StateFolder& state, const ToolPaths& paths, Bytes memory, bool fresh) {
+Result<jobs::Tools> IdentifyTools(boost::asio::io_context& loop, process::Launcher& launcher, memory::Ledger& ledger,
+                                  const store::StateFolder& state, const ToolPaths& paths, bool fresh) {
   WEIR_ASSIGN(const std::string stamp, StampOf(paths, launcher.walls()));
   jobs::Tools tools{.ffmpeg = paths.ffmpeg, .ffprobe = paths.ffprobe, .version = {}};
   if (!fresh) {
@@ -217,9 +219,10 @@ Result<jobs::Tools> IdentifyTools(boost::asio::io_context& loop, process::Launch
       }
     }
   }
-  WEIR_ASSIGN(tools.version, Identify(loop, launcher, paths.ffmpeg, memory));
-  WEIR_ASSIGN(const std::string probe_version, Identify(loop, launcher, paths.ffprobe, memory));
-  WEIR_TRY(SelfTest(loop, launcher, state, paths.ffmpeg, memory));
+  const Bench bench{.loop = loop, .launcher = launcher, .ledger = ledger};
+  WEIR_ASSIGN(tools.version, Identify(bench, paths.ffmpeg));
+  WEIR_ASSIGN(const std::string probe_version, Identify(bench, paths.ffprobe));
+  WEIR_TRY(SelfTest(bench, state, paths.ffmpeg));
   // A record that cannot be kept costs the next start a little time, nothing else.
   if (const auto kept = os::WriteFileAtomically(
           state.cache(), kRecordName, std::string(kRecordFormat) + "\n" + stamp + "\n" + tools.version + "\n");

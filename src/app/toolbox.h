@@ -33,9 +33,9 @@ Result<std::string> ReadVersion(const std::string& output, const std::string& pa
 std::vector<os::FileRule> ReadableFor(const ToolPaths& tools);
 
 // Runs `-version` and a self-test that encodes a few frames in a working folder, with every wall up, unless
-// that is on record. Runs the loop until they end. `memory` bounds each child.
+// that is on record. Runs the loop until they end. Each child has a lease of the ledger.
 // Errors: kToolUnusable, kOverBudget (a budget below any child), and what ended the self-test.
-Result<jobs::Tools> IdentifyTools(boost::asio::io_context& loop, process::Launcher& launcher,
-                                  const store::StateFolder& state, const ToolPaths& paths, Bytes memory, bool fresh);
+Result<jobs::Tools> IdentifyTools(boost::asio::io_context& loop, process::Launcher& launcher, memory::Ledger& ledger,
+                                  const store::StateFolder& state, const ToolPaths& paths, bool fresh);
 
 }  // namespace weir::app

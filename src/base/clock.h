@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <string>
 
 namespace weir {
 
@@ -37,6 +38,8 @@ class ManualClock final : public Clock {
 };
 
 inline double Seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
+// "90 s", "0.25 s": four digits at most, for people.
+std::string InSeconds(Duration duration);
 inline double Seconds(MediaTime t) { return std::chrono::duration<double>(t).count(); }
 
 }  // namespace weir

@@ -1,6 +1,7 @@
 #include "jobs/run.h"
 
 #include <algorithm>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <utility>
 
@@ -15,8 +16,6 @@
 namespace weir::jobs {
 namespace {
 
-// ffprobe's answer about a file with the most streams that the limits allow stays well below this.
-constexpr Bytes kLargestProbeAnswer = Bytes::Mib(1);
 // ffprobe with its libraries, and a small picture.
 constexpr Bytes kLeastForProbe = Bytes::Mib(64);
 // Retried once: a second kill at the limit means that the forecast is wrong for this file, not unlucky.
@@ -51,7 +50,10 @@ class Run::Impl {
     if (!again) {
       cancelled_ = std::move(why);
     }
-    if (verification_) {
+    if (settling_) {
+      // The flush goes on by itself; what it flushes is removed.
+      End(*cancelled_);
+    } else if (verification_) {
       verification_->Kill();
     } else if (child_ && again) {
       child_->Kill();
@@ -105,7 +107,8 @@ class Run::Impl {
   Status Open() {
     WEIR_ASSIGN(source_, store::OpenSource(ask_.input_path));
     if (!ask_.output_path.empty()) {
-      WEIR_ASSIGN(target_, store::OpenTarget(ask_.output_path, ask_.overwrite, *source_));
+      WEIR_ASSIGN(auto target, store::OpenTarget(ask_.output_path, ask_.overwrite, *source_));
+      target_ = std::make_shared<const store::Target>(std::move(target));
     }
     return {};
   }
@@ -127,16 +130,17 @@ class Run::Impl {
     probe_was_squeezed_ = wanted < command.lease;
     auto order = workplace::OrderFor(purpose, world_.tools.ffprobe, command.arguments, lease_.size());
     order.inputs = {source_->file.fd.get()};
-    order.deadline =
-        world_.limits.deadline.count() > 0 ? std::min(command.deadline, world_.limits.deadline) : command.deadline;
-    order.cpu_limit = workplace::CpuLimitFor(order.deadline, world_.machine.cpus);
+    workplace::LimitTime(
+        order,
+        world_.limits.deadline.count() > 0 ? std::min(command.deadline, world_.limits.deadline) : command.deadline,
+        world_.machine.cpus);
     order.working_folder = world_.state.cache();
     auto text = std::make_shared<std::string>();
     process::Hooks hooks;
     hooks.on_stdout = [this, text](std::string_view chunk) {
       text->append(chunk);
-      if (text->size() > kLargestProbeAnswer.count() && child_) {
-        text->resize(kLargestProbeAnswer.count());
+      if (text->size() > workplace::kLargestProbeAnswer.count() && child_) {
+        text->resize(workplace::kLargestProbeAnswer.count());
         answer_too_long_ = true;
         child_->Kill();
       }
@@ -153,8 +157,8 @@ class Run::Impl {
     const std::string name = Quoted(ask_.input_path);
     if (answer_too_long_) {
       return Error{.code = ErrorCode::kInputTooLarge,
-                   .detail = "the tags and streams of " + name + " take more than " + ToString(kLargestProbeAnswer) +
-                             " to describe; no sound file needs that"};
+                   .detail = "the tags and streams of " + name + " take more than " +
+                             ToString(workplace::kLargestProbeAnswer) + " to describe; no sound file needs that"};
     }
     if (const auto* exited = std::get_if<process::Exited>(&report.ending)) {
       if (exited->status == 0) {
@@ -168,7 +172,7 @@ class Run::Impl {
     if (std::holds_alternative<process::OomKilled>(report.ending)) {
       return ProbeOutOfMemory();
     }
-    return workplace::ErrorOf(report, "ffprobe", world_.limits);
+    return workplace::ErrorOf(report, "ffprobe", workplace::Purpose::kLook, world_.limits);
   }
 
   Error ProbeOutOfMemory() const {
@@ -293,10 +297,10 @@ class Run::Impl {
     order.inputs = {source_->file.fd.get()};
     order.progress_pipe = true;
     order.data_limit = plan().forecast.data_limit;
-    order.cpu_limit = workplace::CpuLimitFor(order.deadline, world_.machine.cpus);
+    workplace::LimitTime(order, world_.limits.deadline.count() > 0 ? world_.limits.deadline : plan().deadline,
+                         world_.machine.cpus);
     order.file_size_limit = plan().forecast.output_limit;
     order.folder_size_limit = plan().forecast.output_limit;
-    order.deadline = world_.limits.deadline.count() > 0 ? world_.limits.deadline : plan().deadline;
     order.stall_limit = world_.limits.stall;
     order.stop_grace = world_.limits.stop_grace;
 
@@ -364,7 +368,7 @@ class Run::Impl {
       }
       return media::ClassifyFailure(media::Stage::kWork, exited->status, report.stderr_text, Quoted(ask_.input_path));
     }
-    return workplace::ErrorOf(report, "ffmpeg", world_.limits);
+    return workplace::ErrorOf(report, "ffmpeg", workplace::Purpose::kWork, world_.limits);
   }
 
   // Killed at its lease: once more with the next plan that needs less.
@@ -396,10 +400,11 @@ class Run::Impl {
     if (!produced) {
       return End(std::move(produced).error());
     }
-    account_.output_size = produced->size;
-    verification_ = std::make_unique<Verification>(
-        world_, *work_, *std::move(produced), plan().expectation, account_.source, ask_.verify,
-        [this](Result<Verified> verified) { Checked(std::move(verified)); });
+    produced_ = std::make_shared<const store::Produced>(*std::move(produced));
+    account_.output_size = produced_->size;
+    verification_ =
+        std::make_unique<Verification>(world_, *work_, *produced_, plan().expectation, account_.source, ask_.verify,
+                                       [this](Result<Verified> verified) { Checked(std::move(verified)); });
     verification_->Start();
   }
 
@@ -434,8 +439,47 @@ class Run::Impl {
       account_.ladder.notes.push_back("ffmpeg complained on the way: " + media::TellingLine(work_stderr_));
       Note(account_.ladder.notes.back());
     }
+    Settle();
+  }
+
+  // `work` on the side, because the disk may take its time; `then` on the loop, unless the run has ended meanwhile.
+  template <typename Work, typename Then>
+  void Aside(Work work, Then then) {
+    boost::asio::post(world_.aside, [work = std::move(work), busy = boost::asio::make_work_guard(world_.loop),
+                                     then = alive_.Guard(std::move(then))]() mutable {
+      boost::asio::post(busy.get_executor(),
+                        [status = work(), then = std::move(then)]() mutable { then(std::move(status)); });
+    });
+  }
+
+  void Settle() {
     Enter(Phase::kPublishing);
-    End(store::Publish(*work_, plan().output_file, target_->folder.get(), target_->name, target_->replace));
+    if (EndedByCancel()) {
+      return;
+    }
+    settling_ = true;
+    Aside([produced = produced_] { return store::Settle(*produced); },
+          [this](Status settled) {
+            if (!ended_) {
+              settling_ = false;
+              settled ? Publish() : End(std::move(settled));
+            }
+          });
+  }
+
+  // From here on the result is there and stays, whoever cancels.
+  void Publish() {
+    if (auto published = store::Publish(*work_, *produced_, target_->folder.get(), target_->name, target_->replace);
+        !published) {
+      return End(std::move(published));
+    }
+    cancelled_.reset();
+    Aside(
+        [target = target_] {
+          store::SettleName(target->folder.get(), target->name);
+          return Status{};
+        },
+        [this](Status settled) { End(std::move(settled)); });
   }
 
   World& world_;
@@ -450,6 +494,7 @@ class Run::Impl {
   Account account_;
   std::optional<Error> cancelled_;
   bool ended_ = false;
+  bool settling_ = false;
   bool passed_forecast_ = false;
   bool probe_was_squeezed_ = false;
   bool answer_too_long_ = false;
@@ -458,7 +503,8 @@ class Run::Impl {
 
   // Destroyed from the bottom up: first the children, then the folder they work in, then what they read.
   std::optional<store::Source> source_;
-  std::optional<store::Target> target_;
+  std::shared_ptr<const store::Produced> produced_;  // shared with a flush that goes on
+  std::shared_ptr<const store::Target> target_;      // as well
   memory::Lease lease_;
   std::optional<store::WorkFolder> work_;
   std::unique_ptr<Verification> verification_;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -43,6 +44,7 @@ struct Limits {
 // What every run needs of the world; built once, outlives all runs.
 struct World {
   boost::asio::io_context& loop;
+  boost::asio::thread_pool& aside;  // for what the disk may keep waiting; joined before the loop goes
   const Clock& clock;
   process::Launcher& launcher;
   memory::Ledger& ledger;

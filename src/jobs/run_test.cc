@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/asio/post.hpp>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <optional>
 #include <set>
 
@@ -50,6 +52,7 @@ class RunTest : public testing::Test {
     ledger_ = std::make_unique<memory::Ledger>(budget, Bytes::Mib(10));
     launcher_ = std::make_unique<process::Launcher>(loop_, std::move(walls), spawner_);
     world_.emplace(World{.loop = loop_,
+                         .aside = aside_,
                          .clock = clock_,
                          .launcher = *launcher_,
                          .ledger = *ledger_,
@@ -92,6 +95,7 @@ class RunTest : public testing::Test {
   fs::path folder_;
   fs::path clip_;
   boost::asio::io_context loop_{1};
+  boost::asio::thread_pool aside_{1};
   SystemClock clock_;
   process::RealSpawner spawner_;
   std::optional<store::StateFolder> state_;
@@ -132,18 +136,36 @@ TEST_F(RunTest, CancelledInAnyPhaseItLeavesNothing) {
     running = &run;
     const auto ended = Finish(run, outcome);
     ASSERT_TRUE(ended);
-    if (when == kPublishing) {
-      // Too late to stop: the result is checked and whole, so it appears.
-      EXPECT_TRUE(ended->status);
-      EXPECT_EQ(Left(), std::set<std::string>({name}));
-    } else {
-      ASSERT_FALSE(ended->status);
-      EXPECT_EQ(ended->status.error().code, ErrorCode::kInterrupted);
-      EXPECT_EQ(Left(), std::set<std::string>()) << "phase " << static_cast<int>(when);
-    }
+    ASSERT_FALSE(ended->status);
+    EXPECT_EQ(ended->status.error().code, ErrorCode::kInterrupted);
+    EXPECT_EQ(Left(), std::set<std::string>()) << "phase " << static_cast<int>(when);
     EXPECT_EQ(ledger_->leased(), Bytes());
     EXPECT_EQ(launcher_->living(), 0U);
   }
+}
+
+TEST_F(RunTest, CancelledWhileTheDiskKeepsItWaitingItEndsAtOnceAndLeavesNothing) {
+  std::promise<void> disk;
+  boost::asio::post(aside_, [ready = disk.get_future().share()] { ready.wait(); });
+  std::optional<Outcome> outcome;
+  bool publishing = false;
+  RunHooks hooks;
+  hooks.on_phase = [&](Phase phase, const Account&) { publishing = phase == Phase::kPublishing; };
+  JobRun run(MakeWorld(Bytes::Mib(400)), CropTo("out.mp4"), std::move(hooks),
+             [&](Outcome ended) { outcome = std::move(ended); });
+  run.Start();
+  while (!publishing && loop_.run_one() > 0) {
+  }
+  run.Cancel({.code = ErrorCode::kInterrupted, .detail = "test"});
+  while (!outcome && loop_.run_one() > 0) {
+  }
+  disk.set_value();
+  aside_.join();
+  loop_.poll();
+  ASSERT_TRUE(outcome);
+  ASSERT_FALSE(outcome->status);
+  EXPECT_EQ(outcome->status.error().code, ErrorCode::kInterrupted);
+  EXPECT_EQ(Left(), std::set<std::string>());
 }
 
 TEST_F(RunTest, DestroyedWhileItWorksItLeavesNothingAndCallsNobody) {

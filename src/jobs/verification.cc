@@ -18,7 +18,6 @@
 namespace weir::jobs {
 namespace {
 
-constexpr Bytes kLargestProbeAnswer = Bytes::Mib(1);
 // A faststart file has the moov atom's header within its first few hundred bytes; this leaves room for other atoms.
 constexpr Bytes kFront = Bytes::Kib(64);
 
@@ -26,13 +25,10 @@ constexpr Bytes kFront = Bytes::Kib(64);
 
 class Verification::Impl {
  public:
-  Impl(World& world, const store::WorkFolder& work, store::Produced produced, const media::Expectation& expectation,
-       const media::MediaFacts& source, media::VerifyDepth depth, std::function<void(Result<Verified>)> on_end)
-      : world_(world),
-        work_(work),
-        produced_(std::move(produced)),
-        expectation_(expectation),
-        on_end_(std::move(on_end)) {
+  Impl(World& world, const store::WorkFolder& work, const store::Produced& produced,
+       const media::Expectation& expectation, const media::MediaFacts& source, media::VerifyDepth depth,
+       std::function<void(Result<Verified>)> on_end)
+      : world_(world), work_(work), produced_(produced), expectation_(expectation), on_end_(std::move(on_end)) {
     const MediaTime length = expectation.duration.value_or(source.length());
     for (auto& command : media::BuildVerification(expectation, source, depth, length)) {
       waiting_.push_back(std::move(command));
@@ -94,15 +90,14 @@ class Verification::Impl {
         workplace::OrderFor("verify " + look.command.where, program, look.command.arguments, look.lease.size());
     order.inputs = {produced_.fd.get()};
     order.working_folder = work_.fd();
-    order.deadline = look.command.deadline;
-    order.cpu_limit = workplace::CpuLimitFor(order.deadline, world_.machine.cpus);
+    workplace::LimitTime(order, look.command.deadline, world_.machine.cpus);
     order.progress_pipe = !look.command.is_ffprobe;
     process::Hooks hooks;
     if (look.command.where == "packets") {
       hooks.on_stdout = [this](std::string_view chunk) { scan_.Feed(chunk); };
     } else if (look.command.is_ffprobe) {
       hooks.on_stdout = [&look](std::string_view chunk) {
-        if (look.text.size() + chunk.size() <= kLargestProbeAnswer.count()) {
+        if (look.text.size() + chunk.size() <= workplace::kLargestProbeAnswer.count()) {
           look.text.append(chunk);
         }
       };
@@ -141,7 +136,8 @@ class Verification::Impl {
       return;
     }
     if (exited == nullptr) {
-      failure_ = workplace::ErrorOf(report, look.command.is_ffprobe ? "ffprobe" : "ffmpeg", world_.limits);
+      failure_ = workplace::ErrorOf(report, look.command.is_ffprobe ? "ffprobe" : "ffmpeg", workplace::Purpose::kLook,
+                                    world_.limits);
       failure_->detail = "checking the output (" + look.command.where + "): " + failure_->detail;
       return;
     }
@@ -194,7 +190,7 @@ class Verification::Impl {
 
   World& world_;
   const store::WorkFolder& work_;
-  store::Produced produced_;
+  const store::Produced& produced_;
   media::Expectation expectation_;
   std::function<void(Result<Verified>)> on_end_;
   std::deque<media::VerifyCommand> waiting_;
@@ -207,11 +203,10 @@ class Verification::Impl {
   Alive alive_;
 };
 
-Verification::Verification(World& world, const store::WorkFolder& work, store::Produced produced,
+Verification::Verification(World& world, const store::WorkFolder& work, const store::Produced& produced,
                            const media::Expectation& expectation, const media::MediaFacts& source,
                            media::VerifyDepth depth, std::function<void(Result<Verified>)> on_end)
-    : impl_(std::make_unique<Impl>(world, work, std::move(produced), expectation, source, depth, std::move(on_end))) {
-}
+    : impl_(std::make_unique<Impl>(world, work, produced, expectation, source, depth, std::move(on_end))) {}
 Verification::~Verification() = default;
 void Verification::Start() { impl_->Start(); }
 void Verification::Kill() { impl_->Kill(); }

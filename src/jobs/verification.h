@@ -20,10 +20,11 @@ struct Verified {
   std::chrono::microseconds cpu_time{};
 };
 
-// Loop thread only. Destroying it kills its children; `on_end` is called once, from the loop.
+// Loop thread only. `work` and `produced` must outlive it. Destroying it kills its children; `on_end` is called once,
+// from the loop.
 class Verification {
  public:
-  Verification(World& world, const store::WorkFolder& work, store::Produced produced,
+  Verification(World& world, const store::WorkFolder& work, const store::Produced& produced,
                const media::Expectation& expectation, const media::MediaFacts& source, media::VerifyDepth depth,
                std::function<void(Result<Verified>)> on_end);
   ~Verification();

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <csignal>
-#include <cstdio>
 
 #include "base/id.h"
 #include "base/text.h"
@@ -10,12 +9,6 @@
 
 namespace weir::jobs::workplace {
 namespace {
-
-std::string InSeconds(Duration duration) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.4g s", Seconds(duration));
-  return text;
-}
 
 std::string LastWords(const process::ChildReport& report) {
   std::string last;
@@ -44,8 +37,10 @@ process::Order OrderFor(std::string purpose, const std::string& program, const s
   return order;
 }
 
-std::chrono::seconds CpuLimitFor(std::chrono::milliseconds deadline, unsigned cpus) {
-  return std::max(std::chrono::seconds(60), std::chrono::ceil<std::chrono::seconds>(deadline) * std::max(1U, cpus));
+void LimitTime(process::Order& order, std::chrono::milliseconds deadline, unsigned cpus) {
+  order.deadline = deadline;
+  order.cpu_limit =
+      std::max(std::chrono::seconds(60), std::chrono::ceil<std::chrono::seconds>(deadline) * std::max(1U, cpus));
 }
 
 bool RanOutOfMemory(const process::ChildReport& report) {
@@ -67,7 +62,7 @@ bool WroteTooMuch(const process::ChildReport& report) {
   return exited != nullptr && exited->status != 0 && report.stderr_text.find("File too large") != std::string::npos;
 }
 
-Error ErrorOf(const process::ChildReport& report, const std::string& program, const Limits& limits) {
+Error ErrorOf(const process::ChildReport& report, const std::string& program, Purpose purpose, const Limits& limits) {
   const auto failed = [&](ErrorCode code, const std::string& what) {
     return Error{.code = code, .detail = program + " " + what + LastWords(report)};
   };
@@ -86,8 +81,8 @@ Error ErrorOf(const process::ChildReport& report, const std::string& program, co
                 .With("lease_bytes", killed.limit.count());
           },
           [&](const process::TimedOut& late) {
-            return failed(ErrorCode::kTimedOut,
-                          "was stopped at its deadline of " + InSeconds(late.deadline) + "; --timeout sets another");
+            return failed(ErrorCode::kTimedOut, "was " + process::Describe(late) +
+                                                    (purpose == Purpose::kWork ? "; --timeout sets another" : ""));
           },
           [&](const process::Stalled&) {
             return failed(ErrorCode::kStalled, "made no progress for " + InSeconds(limits.stall) +

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -13,13 +14,17 @@
 
 namespace weir::jobs::workplace {
 
+// ffprobe's answer about a file with the most streams that the limits allow stays well below this.
+inline constexpr Bytes kLargestProbeAnswer = Bytes::Mib(1);
+
 // `arguments` without argv[0]. The child reads nothing, writes nothing, has no deadline and is killed at once when it
 // is to stop, until the caller says otherwise.
 process::Order OrderFor(std::string purpose, const std::string& program, const std::vector<std::string>& arguments,
                         Bytes memory_limit);
 
-// RLIMIT_CPU that no honest child with that deadline can reach: every processor busy until then. At least a minute.
-std::chrono::seconds CpuLimitFor(std::chrono::milliseconds deadline, unsigned cpus);
+// Sets the deadline, and with it RLIMIT_CPU at what no honest child can use until then: every processor busy all
+// the time, at least a minute.
+void LimitTime(process::Order& order, std::chrono::milliseconds deadline, unsigned cpus);
 
 // The lease was what stopped it: by the kernel, by the watcher, or by an allocation that RLIMIT_DATA refused.
 bool RanOutOfMemory(const process::ChildReport& report);
@@ -27,6 +32,7 @@ bool RanOutOfMemory(const process::ChildReport& report);
 bool WroteTooMuch(const process::ChildReport& report);
 
 // For every ending but a plain exit, which media::ClassifyFailure reads. `program` is "ffmpeg" or "ffprobe".
-Error ErrorOf(const process::ChildReport& report, const std::string& program, const Limits& limits);
+enum class Purpose : std::uint8_t { kWork, kLook };  // --timeout is about work; looking at a file has its own limits
+Error ErrorOf(const process::ChildReport& report, const std::string& program, Purpose purpose, const Limits& limits);
 
 }  // namespace weir::jobs::workplace

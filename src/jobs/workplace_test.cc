@@ -38,21 +38,42 @@ TEST(WroteTooMuch, IsTheSizeLimitInAnyOfItsForms) {
 TEST(ErrorOf, EveryEndingHasItsRowOfTheTable) {
   Limits limits;
   limits.stall = std::chrono::seconds(7);
-  EXPECT_EQ(ErrorOf(ReportOf(process::Exited{.status = 3}), "ffmpeg", limits).code, ErrorCode::kChildFailed);
-  EXPECT_EQ(ErrorOf(ReportOf(process::Signaled{.signal = SIGSEGV}), "ffmpeg", limits).code, ErrorCode::kCrashed);
-  EXPECT_EQ(ErrorOf(ReportOf(process::OomKilled{.limit = Bytes::Mib(9)}), "ffmpeg", limits).code,
+  EXPECT_EQ(ErrorOf(ReportOf(process::Exited{.status = 3}), "ffmpeg", Purpose::kWork, limits).code,
+            ErrorCode::kChildFailed);
+  EXPECT_EQ(ErrorOf(ReportOf(process::Signaled{.signal = SIGSEGV}), "ffmpeg", Purpose::kWork, limits).code,
+            ErrorCode::kCrashed);
+  EXPECT_EQ(ErrorOf(ReportOf(process::OomKilled{.limit = Bytes::Mib(9)}), "ffmpeg", Purpose::kWork, limits).code,
             ErrorCode::kOutOfMemory);
-  EXPECT_EQ(ErrorOf(ReportOf(process::TimedOut{.deadline = std::chrono::seconds(5)}), "ffmpeg", limits).code,
-            ErrorCode::kTimedOut);
-  const Error stalled = ErrorOf(ReportOf(process::Stalled{.limit = limits.stall}), "ffmpeg", limits);
+  EXPECT_EQ(
+      ErrorOf(ReportOf(process::TimedOut{.deadline = std::chrono::seconds(5)}), "ffmpeg", Purpose::kWork, limits)
+          .code,
+      ErrorCode::kTimedOut);
+  const Error stalled = ErrorOf(ReportOf(process::Stalled{.limit = limits.stall}), "ffmpeg", Purpose::kWork, limits);
   EXPECT_EQ(stalled.code, ErrorCode::kStalled);
   EXPECT_NE(stalled.detail.find("7 s"), std::string::npos) << stalled.detail;
   const Error spawn{.code = ErrorCode::kToolMissing, .detail = "gone"};
-  EXPECT_EQ(ErrorOf(ReportOf(process::SpawnFailed{.error = spawn}), "ffmpeg", limits).code, ErrorCode::kToolMissing);
+  EXPECT_EQ(ErrorOf(ReportOf(process::SpawnFailed{.error = spawn}), "ffmpeg", Purpose::kWork, limits).code,
+            ErrorCode::kToolMissing);
+}
+
+TEST(ErrorOf, NamesTheOptionOnlyWhereItHelps) {
+  const auto late = ReportOf(process::TimedOut{.deadline = std::chrono::seconds(5)});
+  EXPECT_NE(ErrorOf(late, "ffmpeg", Purpose::kWork, {}).detail.find("--timeout"), std::string::npos);
+  EXPECT_EQ(ErrorOf(late, "ffprobe", Purpose::kLook, {}).detail.find("--timeout"), std::string::npos);
+}
+
+TEST(LimitTime, LeavesEveryProcessorBusyUntilTheDeadline) {
+  process::Order order;
+  LimitTime(order, std::chrono::minutes(10), 4);
+  EXPECT_EQ(order.deadline, std::chrono::minutes(10));
+  EXPECT_EQ(order.cpu_limit, std::chrono::minutes(40));
+  LimitTime(order, std::chrono::milliseconds(1500), 2);
+  EXPECT_EQ(order.cpu_limit, std::chrono::seconds(60));
 }
 
 TEST(ErrorOf, QuotesTheLastWordsSafely) {
-  const Error error = ErrorOf(ReportOf(process::Exited{.status = 1}, "first\n\x1b[31mlast words\n\n"), "ffmpeg", {});
+  const Error error =
+      ErrorOf(ReportOf(process::Exited{.status = 1}, "first\n\x1b[31mlast words\n\n"), "ffmpeg", Purpose::kWork, {});
   EXPECT_NE(error.detail.find("last words"), std::string::npos);
   EXPECT_EQ(error.detail.find('\x1b'), std::string::npos);
   EXPECT_EQ(error.detail.find("first"), std::string::npos);

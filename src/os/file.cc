@@ -182,6 +182,8 @@ Result<std::string> ReadSmall(int folder, const std::string& name, Bytes limit) 
   return text;
 }
 
+}  // namespace
+
 Status WriteAll(int fd, std::string_view content, const std::string& name) {
   while (!content.empty()) {
     const ssize_t put = Retry([&] { return ::write(fd, content.data(), content.size()); });
@@ -190,8 +192,6 @@ Status WriteAll(int fd, std::string_view content, const std::string& name) {
   }
   return {};
 }
-
-}  // namespace
 
 Result<InputFile> OpenInput(const std::string& path) {
   if (HasNul(path)) return std::unexpected(InputError(path, ENOENT));
@@ -345,11 +345,13 @@ Status Rename(int from_folder, const std::string& from, int to_folder, const std
   if (errno != EINVAL && errno != ENOSYS) return fail(errno);
   // File systems without that flag: a second name that must not exist yet, then away with the first.
   if (::linkat(from_folder, from.c_str(), to_folder, to.c_str(), 0) == 0) {
-    if (::unlinkat(from_folder, from.c_str(), 0) == 0) return {};
-    return fail(errno);
+    // The file is there under its new name; one that cannot lose its old name too has not failed.
+    ::unlinkat(from_folder, from.c_str(), 0);
+    return {};
   }
   if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS) return fail(errno);
-  // Nor hard links: claim the name with an empty file, then replace the claim.
+  // Nor hard links: claim the name with an empty file, then replace the claim. Looking first and renaming then
+  // would leave no empty file to whoever is killed in between, but could replace a file of somebody else.
   const UniqueFd claim(OpenRetry(to_folder, to.c_str(), O_WRONLY | O_CREAT | O_EXCL, 0600));
   if (!claim) return fail(errno);
   if (::renameat(from_folder, from.c_str(), to_folder, to.c_str()) == 0) return {};

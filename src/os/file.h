@@ -73,6 +73,8 @@ Status Sync(int fd);
 enum class Replace : std::uint8_t { kNo, kYes };
 // Atomic rename between folders of one file system. kNo: kOutputExists when the target appeared meanwhile.
 Status Rename(int from_folder, const std::string& from, int to_folder, const std::string& to, Replace replace);
+// All of it. `name` is for the message. Errors: kDiskFull, kOutputUnwritable, kSystem.
+Status WriteAll(int fd, std::string_view content, const std::string& name);
 // Whole-file write for small records: temporary name, fsync, rename, fsync folder.
 Status WriteFileAtomically(int folder, const std::string& name, std::string_view content);
 // A small file as text, at most `limit` bytes. Errors: kInputMissing, kInputUnreadable.

@@ -27,21 +27,6 @@ ErrorCode CodeOf(int error) {
   }
 }
 
-Status WriteAll(int fd, std::string_view content, const std::string& name) {
-  while (!content.empty()) {
-    const ssize_t written = write(fd, content.data(), content.size());
-    if (written < 0 && errno == EINTR) {
-      continue;
-    }
-    if (written < 0) {
-      const int error = errno;
-      return Fail(SystemError("cannot write " + Quoted(name), error, CodeOf(error)));
-    }
-    content.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return {};
-}
-
 Status Fill(int fd, const std::string& name, std::string_view content, Locking locking) {
   const Result<bool> locked = TryLock(fd);
   if (locking == Locking::kRequired) {
@@ -112,6 +97,11 @@ FileIdentity IdentityOf(int fd) {
     return {};
   }
   return {.device = facts.st_dev, .inode = facts.st_ino};
+}
+
+Bytes SizeOf(int fd) {
+  struct stat facts{};
+  return fstat(fd, &facts) == 0 ? Bytes(static_cast<std::uint64_t>(facts.st_size)) : Bytes();
 }
 
 std::chrono::seconds AgeOf(int fd) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/bytes.h"
 #include "base/result.h"
 #include "os/fd.h"
 #include "os/file.h"
@@ -29,6 +30,7 @@ std::string UnfinishedName(const std::string& name);
 bool IsStill(int folder, const std::string& name, int fd);
 bool IsRegularFile(int fd);
 FileIdentity IdentityOf(int fd);
+Bytes SizeOf(int fd);
 // Time since the last change of the content; zero when in the future or unknown.
 std::chrono::seconds AgeOf(int fd);
 

@@ -28,4 +28,12 @@ std::vector<int> NotIgnored(const std::vector<int>& signals) {
   return heard;
 }
 
+void Ignore(const std::vector<int>& signals) {
+  for (const int signal : signals) {
+    struct sigaction ignore{};
+    ignore.sa_handler = SIG_IGN;
+    static_cast<void>(::sigaction(signal, &ignore, nullptr));
+  }
+}
+
 }  // namespace weir::os

@@ -1,4 +1,4 @@
-// What a program does to its own process before anything else.
+// What a program does to its own process before anything else, and last of all.
 #pragma once
 
 #include <vector>
@@ -13,5 +13,8 @@ Status FillStandardDescriptors();
 
 // Those of `signals` that this process does not inherit as ignored: nohup, for one, ignores SIGHUP on purpose.
 std::vector<int> NotIgnored(const std::vector<int>& signals);
+
+// From now on `signals` do nothing to this process.
+void Ignore(const std::vector<int>& signals);
 
 }  // namespace weir::os

@@ -46,10 +46,11 @@ struct FilterInstruction {
 };
 using SeccompProgram = std::vector<FilterInstruction>;
 
-// The deny list as a BPF program: sockets, ptrace, mount, namespaces, owners and modes of files, changes of user,
-// keyrings, bpf, io_uring, userfaultfd, kernel modules, clocks, reboot, foreign-process memory, personality and the
-// parent-death signal answer EPERM, clone3 ENOSYS; calls by another processor interface (x32, i386) are deadly.
-// execve stays allowed, because the filter is switched on before it. Errors: kSandbox.
+// The deny list as a BPF program: more processes (threads are free), sockets, ptrace, mount, namespaces, owners and
+// modes of files, changes of user, keyrings, bpf, io_uring, userfaultfd, kernel modules, clocks, reboot,
+// foreign-process memory, personality and the parent-death signal answer EPERM, clone3 ENOSYS; calls by another
+// processor interface (x32, i386) are deadly. execve stays allowed, because the filter is switched on before it.
+// Errors: kSandbox.
 Result<SeccompProgram> BuildSeccomp();
 
 }  // namespace weir::os

@@ -180,6 +180,11 @@ Result<SeccompProgram> BuildSeccomp() {
   for (const char* name : kDenied) WEIR_TRY(deny(name, EPERM, {}));
   // Its flags are behind a pointer, out of a filter's sight; on ENOSYS the C library falls back to clone.
   WEIR_TRY(deny("clone3", ENOSYS, {}));
+  // Threads only. A second process would get its own RLIMIT_DATA, and have to be found to be ended.
+  WEIR_TRY(deny("fork", EPERM, {}));
+  WEIR_TRY(deny("vfork", EPERM, {}));
+  WEIR_TRY(deny("clone", EPERM, {{.arg = 0, .op = SCMP_CMP_MASKED_EQ, .datum_a = CLONE_THREAD, .datum_b = 0}}));
+  // With CLONE_THREAD the kernel refuses new process and user namespaces by itself; the others it would make.
   for (const std::uint64_t flag : std::to_array<std::uint64_t>(
            {CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET})) {
     WEIR_TRY(deny("clone", EPERM, {{.arg = 0, .op = SCMP_CMP_MASKED_EQ, .datum_a = flag, .datum_b = flag}}));

@@ -359,6 +359,11 @@ Ending Core::Decide(const os::ExitReport& exit) const {
   if (cause_) {
     return *cause_;
   }
+  // SIGXCPU may have been handled, as ffmpeg does. Clock ticks make the sum a little less than the limit.
+  if (!clean && order_.cpu_limit.count() > 0 &&
+      exit.user_time + exit.system_time >= order_.cpu_limit - milliseconds(100)) {
+    return TimedOut{.deadline = order_.cpu_limit, .of_processor = true};
+  }
   return exit.signaled ? Ending(Signaled{.signal = exit.code}) : Ending(Exited{.status = exit.code});
 }
 

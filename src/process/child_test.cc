@@ -172,6 +172,12 @@ class ChildTest : public testing::TestWithParam<Mode> {
     EXPECT_TRUE(stage_.NobodyWithin(1s)) << "a process outlived its Child";
     EXPECT_FALSE(GroupExists(order_.id)) << "a cgroup outlived its Child";
   }
+  // As on a machine without seccomp: otherwise no child can make another process.
+  void AllowFamilies() {
+    Walls walls = launcher_->walls();
+    walls.seccomp.clear();
+    launcher_.emplace(loop_, std::move(walls), spawner_);
+  }
   // Descendants that left the process group can be reached.
   [[nodiscard]] bool confined() const {
     return launcher_->walls().support.pid_namespace || launcher_->walls().cgroups.can_kill() ||
@@ -346,6 +352,13 @@ TEST_P(ChildTest, StopReachesAStoppedChild) {
   EXPECT_LT(Now() - asked, 3s) << "SIGCONT must follow SIGTERM";
 }
 
+TEST_P(ChildTest, ProcessorTimeIsTimedOutToo) {
+  order_.cpu_limit = 1s;
+  const ChildReport& report = Play("busy");
+  ASSERT_TRUE(EndedAs<TimedOut>(report)) << Describe(report.ending);
+  EXPECT_TRUE(std::get<TimedOut>(report.ending).of_processor);
+}
+
 TEST_P(ChildTest, DeadlineIsTimedOut) {
   order_.deadline = 300ms;
   const ChildReport& report = Play("busy");
@@ -447,6 +460,7 @@ TEST_P(ChildTest, TheChildMayBeDestroyedByOnEnd) {
 }
 
 TEST_P(ChildTest, DestructionKillsAndReapsInSilence) {
+  AllowFamilies();
   for (const char* scenario : {"ignore-term", "fork", "setsid", "double-fork"}) {
     if (!confined() && std::string_view(scenario) != "ignore-term" && std::string_view(scenario) != "fork") {
       continue;
@@ -468,7 +482,20 @@ TEST_P(ChildTest, DestructionKillsAndReapsInSilence) {
   }
 }
 
+TEST_P(ChildTest, NoChildOfAChildWhereSeccompIs) {
+  if (launcher_->walls().seccomp.empty()) {
+    GTEST_SKIP() << "no seccomp here";
+  }
+  Start("fork 5");
+  RunFor(300ms);
+  EXPECT_EQ(stage_.Survivors().size(), 1U);
+  child_->Stop();
+  ASSERT_TRUE(Await());
+  EXPECT_EQ(report_->most_processes, 1U);
+}
+
 TEST_P(ChildTest, DescendantsGoWithTheChild) {
+  AllowFamilies();
   for (const char* scenario : {"fork 5", "setsid", "double-fork"}) {
     if (!confined() && std::string_view(scenario) != "fork 5") {
       continue;
@@ -488,6 +515,7 @@ TEST_P(ChildTest, DescendantsGoWithTheChild) {
 }
 
 TEST_P(ChildTest, DescendantsThatKeepThePipesDoNotDelayTheReport) {
+  AllowFamilies();
   for (const char* scenario : {"fork-then-exit", "double-fork exit"}) {
     if (!confined() && std::string_view(scenario) != "fork-then-exit") {
       continue;
@@ -522,6 +550,7 @@ TEST_P(ChildTest, MoreMemoryThanTheLeaseIsOomKilled) {
 }
 
 TEST_P(ChildTest, MemoryThatNoRlimitCountsIsOomKilledToo) {
+  AllowFamilies();
   for (const char* scenario : {"eat-shared 600", "eat-tree 600 4"}) {
     order_.id = NewId();
     order_.deadline = 15s;
@@ -540,6 +569,7 @@ TEST_P(ChildTest, MemoryThatNoRlimitCountsIsOomKilledToo) {
 }
 
 TEST_P(ChildTest, AnOomKilledDescendantIsTheReasonOfAFailure) {
+  AllowFamilies();
   const ChildReport& report = Play("eat-child-exit 600");
   if (kernel_limit()) {
     EXPECT_TRUE(EndedAs<OomKilled>(report));
@@ -738,7 +768,7 @@ TEST_P(ChildTest, KillOfTheSupervisorLeavesNobody) {
     spec.argv = {spec.program, "--gtest_also_run_disabled_tests",
                  "--gtest_filter=Supervisor.DISABLED_RunsAChildForEver"};
     spec.environment = {"WEIR_TEST_STAGE=" + stage_.root().string(), "PATH=/usr/bin:/bin",
-                        std::string("WEIR_TEST_NO_LAYERS=") + GetParam().no_layers};
+                        std::string("WEIR_TEST_NO_LAYERS=") + GetParam().no_layers + (descendants ? ",seccomp" : "")};
     if (*GetParam().backend != '\0') {
       spec.environment.push_back(std::string("WEIR_TEST_MEMORY_BACKEND=") + GetParam().backend);
     }

@@ -1,8 +1,5 @@
 #include "process/ending.h"
 
-#include <array>
-#include <cstdio>
-
 namespace weir::process {
 
 namespace {
@@ -51,12 +48,6 @@ std::string Signal(int signal) {
   return name != nullptr ? std::string(name) + " (" + number + ")" : number;
 }
 
-std::string InSeconds(Duration duration) {
-  std::array<char, 32> text{};
-  const int size = std::snprintf(text.data(), text.size(), "%.4g s", Seconds(duration));
-  return {text.data(), static_cast<std::size_t>(size)};
-}
-
 }  // namespace
 
 std::string Describe(const Ending& ending) {
@@ -64,7 +55,11 @@ std::string Describe(const Ending& ending) {
                         [](const Exited& e) { return "exited with status " + std::to_string(e.status); },
                         [](const Signaled& e) { return "killed by " + Signal(e.signal); },
                         [](const OomKilled& e) { return "killed at its memory limit of " + ToString(e.limit); },
-                        [](const TimedOut& e) { return "stopped at its deadline of " + InSeconds(e.deadline); },
+                        [](const TimedOut& e) {
+                          return e.of_processor
+                                     ? "stopped at its limit of " + InSeconds(e.deadline) + " of processor time"
+                                     : "stopped at its deadline of " + InSeconds(e.deadline);
+                        },
                         [](const Stalled& e) { return "stopped after " + InSeconds(e.limit) + " without progress"; },
                         [](const Cancelled&) { return std::string("stopped on request"); },
                         [](const SpawnFailed& e) { return "could not be started: " + weir::Describe(e.error); },

@@ -24,6 +24,7 @@ struct OomKilled {
 };
 struct TimedOut {
   Duration deadline{};
+  bool of_processor = false;  // RLIMIT_CPU ended it, not the clock
 };
 struct Stalled {
   Duration limit{};  // without progress for this long

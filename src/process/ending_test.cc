@@ -22,6 +22,8 @@ TEST(Ending, HasAStableNameAndASentence) {
       {OomKilled{.limit = Bytes::Mib(240), .by_kernel = true}, "oom_killed",
        "killed at its memory limit of " + ToString(Bytes::Mib(240))},
       {TimedOut{.deadline = 90s}, "timed_out", "stopped at its deadline of 90 s"},
+      {TimedOut{.deadline = 60s, .of_processor = true}, "timed_out",
+       "stopped at its limit of 60 s of processor time"},
       {Stalled{.limit = 1500ms}, "stalled", "stopped after 1.5 s without progress"},
       {Cancelled{}, "cancelled", "stopped on request"},
       {SpawnFailed{Error{.code = ErrorCode::kToolMissing, .detail = "no such program"}}, "spawn_failed",

@@ -28,14 +28,12 @@ Result<Target> OpenTarget(const std::string& path, bool overwrite, const Source&
                                                  Quoted(source.path) + " itself; give another output name");
     }
   }
-  if (os::EntryExists(target.folder.get(), target.name)) {
-    if (!overwrite) {
-      return Fail(ErrorCode::kOutputExists,
-                  "the output " + Quoted(path) + " exists already; use --force to replace it, or another name");
-    }
-    if (os::OpenFolder(path, os::Access::kRead)) {
-      return Fail(ErrorCode::kOutputFolder, "the output " + Quoted(path) + " is a folder; add a file name");
-    }
+  if (os::OpenFolder(path, os::Access::kRead)) {
+    return Fail(ErrorCode::kOutputFolder, "the output " + Quoted(path) + " is a folder; add a file name");
+  }
+  if (!overwrite && os::EntryExists(target.folder.get(), target.name)) {
+    return Fail(ErrorCode::kOutputExists,
+                "the output " + Quoted(path) + " exists already; use --force to replace it, or another name");
   }
   WEIR_ASSIGN(const Bytes free, os::FreeDisk(target.folder.get()));
   if (free == Bytes()) {
@@ -43,16 +41,6 @@ Result<Target> OpenTarget(const std::string& path, bool overwrite, const Source&
                 "no space is left on the disk of " + Quoted(target.folder_path) + "; free some");
   }
   return target;
-}
-
-Result<Produced> OpenProduced(const WorkFolder& work, const std::string& file) {
-  auto opened = os::OpenProducedFile(work.fd(), file);
-  if (!opened) {
-    return Fail(
-        Error{.code = ErrorCode::kVerification, .detail = "ffmpeg reported success but left no usable output file"}
-            .From(std::move(opened).error()));
-  }
-  return Produced{.fd = std::move(opened->fd), .size = opened->size};
 }
 
 Result<std::string> FrontOf(const Produced& produced, Bytes limit) {

@@ -32,14 +32,7 @@ struct Target {
 // link, and with `overwrite`), kOutputFormat (no file name), kDiskFull (nothing free at all).
 Result<Target> OpenTarget(const std::string& path, bool overwrite, const Source& source);
 
-// What the child wrote as `file`, opened for reading; links and anything but a regular file are refused.
-// Errors: kVerification.
-struct Produced {
-  os::UniqueFd fd;
-  Bytes size;
-};
-Result<Produced> OpenProduced(const WorkFolder& work, const std::string& file);
-// Its first `limit` bytes.
+// The first `limit` bytes of what was produced.
 Result<std::string> FrontOf(const Produced& produced, Bytes limit);
 
 }  // namespace weir::store

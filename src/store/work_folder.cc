@@ -236,6 +236,10 @@ std::optional<os::UniqueFd> LockDead(int folder, const std::string& name) {
   return *std::move(file);
 }
 
+bool IsFileName(const std::string& name) {
+  return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos;
+}
+
 // --- State folder --------------------------------------------------------------------------------------------
 
 // Nothing when the variable is not set, or empty.
@@ -414,30 +418,39 @@ void WorkFolder::Remove() {
   records_.Close();
 }
 
-Status Publish(const WorkFolder& work, const std::string& file, int target_folder, const std::string& name,
+Result<Produced> OpenProduced(const WorkFolder& work, const std::string& name) {
+  if (!IsFileName(name)) {
+    return Fail(ErrorCode::kInternal, Quoted(name) + " is not the name of a file");
+  }
+  auto opened = os::OpenProducedFile(work.fd(), name);
+  if (!opened) {
+    return Fail(
+        Error{.code = ErrorCode::kVerification, .detail = "ffmpeg reported success but left no usable output file"}
+            .From(std::move(opened).error()));
+  }
+  return Produced{.name = name, .fd = std::move(opened->fd), .size = opened->size};
+}
+
+Status Settle(const Produced& produced) {
+  Status settled = os::Sync(produced.fd.get());
+  return settled ? settled : Fail(AsOurs(std::move(settled).error()));
+}
+
+Status Publish(const WorkFolder& work, const Produced& produced, int target_folder, const std::string& name,
                os::Replace replace) {
-  for (const std::string& component : {file, name}) {
-    if (component.empty() || component == "." || component == ".." || component.find('/') != std::string::npos) {
-      return Fail(ErrorCode::kInternal, Quoted(component) + " is not the name of a file");
-    }
+  if (!IsFileName(name)) {
+    return Fail(ErrorCode::kInternal, Quoted(name) + " is not the name of a file");
   }
-  {
-    const Result<os::UniqueFd> content = os::OpenFileAt(work.fd(), file, os::Access::kRead);
-    if (!content) {
-      return Fail(AsOurs(content.error()));
-    }
-    if (!os::IsRegularFile(content->get())) {
-      return Fail(ErrorCode::kSystem, Quoted(file) + " in the working folder is not a regular file");
-    }
-    WEIR_TRY(os::Sync(content->get()));
+  if (!os::IsStill(work.fd(), produced.name, produced.fd.get()) || os::SizeOf(produced.fd.get()) != produced.size) {
+    return Fail(ErrorCode::kSystem, Quoted(produced.name) + " was changed by somebody else after it was checked");
   }
-  WEIR_TRY(os::Rename(work.fd(), file, target_folder, name, replace));
-  // The result is there now and cannot be taken back: what follows only hastens its survival of a power cut,
-  // and some network file systems do not offer it.
+  return os::Rename(work.fd(), produced.name, target_folder, name, replace);
+}
+
+void SettleName(int target_folder, const std::string& name) {
   if (const Status flushed = os::Sync(target_folder); !flushed) {
     log::Warning("the folder of " + Quoted(name) + " could not be flushed to disk: " + Describe(flushed.error()));
   }
-  return {};
 }
 
 }  // namespace weir::store

@@ -66,10 +66,24 @@ class WorkFolder {
   std::string id_;
 };
 
-// Makes `file` of the working folder appear as `name` in the target folder: fsync, rename, fsync folder.
-// Whole or not at all; an error means that nothing appeared. The file keeps the permissions that it was made with.
-// Errors: kOutputExists, kDiskFull, kOutputUnwritable, kSystem.
-Status Publish(const WorkFolder& work, const std::string& file, int target_folder, const std::string& name,
+// Publishing is three steps, because the outer two may take seconds on a busy disk: Settle, Publish, SettleName.
+//
+// What the child wrote as `name` in the working folder, opened for reading; links and anything but a regular file
+// are refused. Errors: kVerification.
+struct Produced {
+  std::string name;
+  os::UniqueFd fd;
+  Bytes size;
+};
+Result<Produced> OpenProduced(const WorkFolder& work, const std::string& name);
+// Flushes the content to disk. Any thread. Errors: kDiskFull, kSystem.
+Status Settle(const Produced& produced);
+// Makes it appear as `name` in the target folder, whole or not at all; an error means that nothing appeared, also
+// when what is in the working folder is not any more the file that was opened, or of another size. The file keeps
+// the permissions that it was made with. Errors: kOutputExists, kDiskFull, kOutputUnwritable, kSystem.
+Status Publish(const WorkFolder& work, const Produced& produced, int target_folder, const std::string& name,
                os::Replace replace);
+// Flushes the new name. Any thread. It is there and cannot be taken back, so a refusal is a warning in the log.
+void SettleName(int target_folder, const std::string& name);
 
 }  // namespace weir::store

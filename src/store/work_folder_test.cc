@@ -134,6 +134,15 @@ class WorkFolderTest : public ::testing::Test {
   fs::path Folder(const std::string& id) const { return target_path_ / (".weir-" + id); }
   WorkFolder Make(const std::string& id) { return WorkFolder::Create(*state_, target_.get(), id).value(); }
 
+  Status PublishAs(const std::string& name, const WorkFolder& work, const std::string& file, os::Replace replace) {
+    auto produced = OpenProduced(work, file);
+    if (!produced) {
+      return Fail(std::move(produced).error());
+    }
+    Status settled = Settle(*produced);
+    return settled ? Publish(work, *produced, target_.get(), name, replace) : settled;
+  }
+
   // A run that was killed in the middle of its work.
   std::string MakeDead() {
     const std::string id = NewId();
@@ -468,7 +477,7 @@ TEST_F(WorkFolderTest, PublishMovesTheVeryFileAndKeepsItsPermissions) {
     const os::UniqueFd file(openat(work.fd(), "out.mp4", O_WRONLY | O_CREAT, 0666));
     umask(before);
     ASSERT_EQ(write(file.get(), "data", 4), 4);
-    ASSERT_TRUE(Publish(work, "out.mp4", target_.get(), "result.mp4", os::Replace::kNo));
+    ASSERT_TRUE(PublishAs("result.mp4", work, "out.mp4", os::Replace::kNo));
     EXPECT_TRUE(os::IsStill(target_.get(), "result.mp4", file.get()));
   }
   EXPECT_THAT(Names(target_path_), ElementsAre("result.mp4"));
@@ -481,12 +490,12 @@ TEST_F(WorkFolderTest, PublishDoesNotOverwriteUnlessTold) {
   const std::string id = NewId();
   const WorkFolder work = Make(id);
   Write(Folder(id) / "work" / "out.mp4", "new");
-  const Status refused = Publish(work, "out.mp4", target_.get(), "result.mp4", os::Replace::kNo);
+  const Status refused = PublishAs("result.mp4", work, "out.mp4", os::Replace::kNo);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kOutputExists);
   EXPECT_EQ(Read(target_path_ / "result.mp4"), "old");
   EXPECT_TRUE(fs::exists(Folder(id) / "work" / "out.mp4"));
-  ASSERT_TRUE(Publish(work, "out.mp4", target_.get(), "result.mp4", os::Replace::kYes));
+  ASSERT_TRUE(PublishAs("result.mp4", work, "out.mp4", os::Replace::kYes));
   EXPECT_EQ(Read(target_path_ / "result.mp4"), "new");
 }
 
@@ -495,10 +504,10 @@ TEST_F(WorkFolderTest, PublishTakesADanglingLinkForAnExistingName) {
   const std::string id = NewId();
   const WorkFolder work = Make(id);
   Write(Folder(id) / "work" / "out.mp4", "new");
-  const Status refused = Publish(work, "out.mp4", target_.get(), "result.mp4", os::Replace::kNo);
+  const Status refused = PublishAs("result.mp4", work, "out.mp4", os::Replace::kNo);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kOutputExists);
-  ASSERT_TRUE(Publish(work, "out.mp4", target_.get(), "result.mp4", os::Replace::kYes));
+  ASSERT_TRUE(PublishAs("result.mp4", work, "out.mp4", os::Replace::kYes));
   EXPECT_FALSE(fs::is_symlink(target_path_ / "result.mp4"));
   EXPECT_FALSE(fs::exists(root_ / "nowhere"));
   EXPECT_EQ(Read(target_path_ / "result.mp4"), "new");
@@ -512,12 +521,29 @@ TEST_F(WorkFolderTest, PublishRefusesWhatIsNoFile) {
   fs::create_symlink(root_ / "secret", Folder(id) / "work" / "link");
   ASSERT_EQ(mkfifo((Folder(id) / "work" / "pipe").c_str(), 0600), 0);
   for (const char* file : {"folder", "link", "pipe", "missing", "", ".", "..", "../weir-work-folder"}) {
-    EXPECT_FALSE(Publish(work, file, target_.get(), "result.mp4", os::Replace::kYes)) << file;
+    EXPECT_FALSE(PublishAs("result.mp4", work, file, os::Replace::kYes)) << file;
   }
   Write(Folder(id) / "work" / "out.mp4", "data");
   for (const char* name : {"", ".", "..", "a/b", "/tmp/x"}) {
-    EXPECT_FALSE(Publish(work, "out.mp4", target_.get(), name, os::Replace::kYes)) << name;
+    EXPECT_FALSE(PublishAs(name, work, "out.mp4", os::Replace::kYes)) << name;
   }
+  EXPECT_THAT(Names(target_path_), ElementsAre(".weir-" + id));
+}
+
+TEST_F(WorkFolderTest, PublishRefusesWhatIsNotAnyMoreWhatWasOpened) {
+  const std::string id = NewId();
+  const WorkFolder work = Make(id);
+  const fs::path file = Folder(id) / "work" / "out.mp4";
+  Write(file, "checked");
+  const auto replaced = OpenProduced(work, "out.mp4");
+  ASSERT_TRUE(replaced);
+  fs::remove(file);
+  Write(file, "another");
+  EXPECT_FALSE(Publish(work, *replaced, target_.get(), "result.mp4", os::Replace::kNo));
+  const auto grown = OpenProduced(work, "out.mp4");
+  ASSERT_TRUE(grown);
+  std::ofstream(file, std::ios::app) << "more";
+  EXPECT_FALSE(Publish(work, *grown, target_.get(), "result.mp4", os::Replace::kNo));
   EXPECT_THAT(Names(target_path_), ElementsAre(".weir-" + id));
 }
 
@@ -526,7 +552,7 @@ TEST_F(WorkFolderTest, PublishNeverReplacesAFolder) {
   const std::string id = NewId();
   const WorkFolder work = Make(id);
   Write(Folder(id) / "work" / "out.mp4", "data");
-  EXPECT_FALSE(Publish(work, "out.mp4", target_.get(), "result.mp4", os::Replace::kYes));
+  EXPECT_FALSE(PublishAs("result.mp4", work, "out.mp4", os::Replace::kYes));
   EXPECT_TRUE(fs::is_directory(target_path_ / "result.mp4"));
 }
 

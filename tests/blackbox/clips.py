@@ -373,6 +373,7 @@ RECIPES = {
     'four_k': ('four_k.mp4', make_four_k),
     'full_hd': ('full_hd.mp4', make_busy(1920, 1080, 10, noise=2)),
     'full_hd_short': ('full_hd_short.mp4', make_busy(1920, 1080, 1.5, noise=6)),
+    'tour': ('tour.mp4', make_busy(640, 360, 12)),
     'busy': ('busy.mp4', make_busy(640, 360, 3, crf='18')),
     'busy_small': ('busy_small.mp4', make_busy(320, 240, 2)),
     'noise': ('noise.mp4', make_busy(640, 360, 4, noise=60, crf='12')),

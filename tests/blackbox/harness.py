@@ -277,6 +277,9 @@ class Case(unittest.TestCase):
         env.update({k: v for k, v in changes.items() if v is not None})
         return env
 
+    # For children that are to make more processes, which seccomp would refuse them.
+    FAMILIES = {'WEIR_TEST_NO_LAYERS': 'seccomp'}
+
     def start(self, *arguments, env=None, cwd=None, prefix=(), **options):
         """weir, started and not waited for; standard output and error are pipes."""
         options.setdefault('stdout', subprocess.PIPE)

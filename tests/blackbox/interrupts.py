@@ -8,6 +8,8 @@ import clips
 import media
 from harness import Case, PATIENCE, fake_program, processes_of, slow, wait_until, work_folders
 
+FAMILIES = ('fork 3', 'setsid', 'double-fork')
+
 
 class Interrupts(Case):
     def running(self, scenario=None, *options, clip='busy'):
@@ -16,7 +18,7 @@ class Interrupts(Case):
             options += ('--ffmpeg', self.fake(scenario), '--ffprobe', 'ffprobe')
         else:
             options += ('--preset', 'veryslow', '--size', '1080x1920')
-        child = self.start('crop', clips.get(clip), self.output(), *options)
+        child = self.start('crop', clips.get(clip), self.output(), *options, env=self.FAMILIES if scenario in FAMILIES else None)
         self.assertTrue(wait_until(lambda: self.at_work(child), 20 * PATIENCE), 'the work never began')
         return child
 
@@ -82,7 +84,7 @@ class Interrupts(Case):
 
     @slow
     def test_families_go_too(self):
-        for scenario in ('fork 3', 'setsid', 'double-fork', 'stop-self', 'close-stderr-hang'):
+        for scenario in FAMILIES + ('stop-self', 'close-stderr-hang'):
             with self.subTest(scenario):
                 child = self.running(scenario)
                 child.send_signal(signal.SIGTERM)

@@ -67,7 +67,7 @@ class Killed(Case):
     def test_families_die_with_it(self):
         for scenario in ('fork 3', 'setsid', 'double-fork', 'ignore-term', 'stop-self', 'close-stderr-hang'):
             with self.subTest(scenario):
-                child = self.at_work('--ffmpeg', self.fake(scenario), '--ffprobe', 'ffprobe')
+                child = self.at_work('--ffmpeg', self.fake(scenario), '--ffprobe', 'ffprobe', env=self.FAMILIES)
                 time.sleep(0.2)
                 child.kill()
                 child.wait()

@@ -125,11 +125,12 @@ class Publish(Case):
             self.skipTest('no strace')
         trace = os.path.join(self.dir, 'trace')
         done = self.weir('crop', clips.get('busy_small'), self.output(), '--quiet',
-                         prefix=['strace', '-o', trace, '-e', 'trace=fsync,fdatasync,rename,renameat,renameat2,linkat,syncfs'])
+                         prefix=['strace', '-f', '-y', '-o', trace, '-e', 'trace=fsync,rename,renameat,renameat2,linkat'])
         if done.code != 0:
             self.skipTest('cannot trace here')
+        name = os.path.basename(self.output())
         with open(trace) as file:
-            calls = [line.split('(')[0] for line in file if '= 0' in line]
-        place = max(i for i, call in enumerate(calls) if call.startswith('rename') or call == 'linkat')
-        self.assertTrue(any(c in ('fsync', 'fdatasync') for c in calls[:place]), calls)
-        self.assertIn('fsync', calls[place:], calls)
+            steps = [word for line in file for word, marks in (
+                ('content', ('fsync(', '/work/out.mp4>')), ('name', ('rename', '"%s"' % name)), ('folder', ('fsync(', self.out + '>)')))
+                if all(mark in line for mark in marks)]
+        self.assertEqual(steps[-3:], ['content', 'name', 'folder'], steps)

@@ -76,33 +76,45 @@ class Stops(Hostile):
         self.within(self.play('close-stderr-hang', '--stall-timeout', '1', code='stalled'), 8)
 
 
+class Limits(Hostile):
+    def test_an_hour_of_work_may_take_hours_of_processor_time(self):
+        child = self.start('crop', clips.get('plain'), self.output(), '--ffmpeg', self.fake('hang'), '--ffprobe', 'ffprobe', '--timeout', '3600')
+        at_work = lambda: [p for p, what in processes_of(self.out).items() if p != child.pid and '.weir-' in what]
+        self.assertTrue(wait_until(at_work, 20 * PATIENCE), 'the work never began')
+        with open('/proc/%d/limits' % at_work()[0]) as file:
+            limit = next(line for line in file if line.startswith('Max cpu time')).split()[3]
+        child.terminate()
+        self.finish(child, 30)
+        self.assertGreaterEqual(int(limit), 3600)
+
+
 class Families(Hostile):
     def test_forks(self):
-        self.within(self.play('fork 5', '--stall-timeout', '1', code='stalled'), 8)
+        self.within(self.play('fork 5', '--stall-timeout', '1', code='stalled', env=self.FAMILIES), 8)
 
     def test_sets_a_session(self):
-        self.within(self.play('setsid', '--stall-timeout', '1', code='stalled'), 8)
+        self.within(self.play('setsid', '--stall-timeout', '1', code='stalled', env=self.FAMILIES), 8)
 
     def test_double_forks(self):
-        self.within(self.play('double-fork', '--stall-timeout', '1', code='stalled'), 8)
+        self.within(self.play('double-fork', '--stall-timeout', '1', code='stalled', env=self.FAMILIES), 8)
 
     def test_double_forks_and_leaves(self):
         """The child is gone at once; its grandchild holds the pipes in a session of its own."""
-        self.within(self.play('double-fork exit', code='verification'), 10)
+        self.within(self.play('double-fork exit', code='verification', env=self.FAMILIES), 10)
 
     def test_leaves_children_that_keep_the_pipes(self):
-        self.within(self.play('fork-then-exit 5', code='verification'), 10)
+        self.within(self.play('fork-then-exit 5', code='verification', env=self.FAMILIES), 10)
 
     @slow
     def test_all_of_them_without_a_pid_namespace(self):
         for scenario in ('fork 3', 'setsid', 'double-fork'):
-            self.play(scenario, '--stall-timeout', '1', code='stalled', env={'WEIR_TEST_NO_LAYERS': 'pid-namespace'})
-        self.play('double-fork exit', env={'WEIR_TEST_NO_LAYERS': 'pid-namespace'})
+            self.play(scenario, '--stall-timeout', '1', code='stalled', env={'WEIR_TEST_NO_LAYERS': 'pid-namespace,seccomp'})
+        self.play('double-fork exit', env={'WEIR_TEST_NO_LAYERS': 'pid-namespace,seccomp'})
 
     @slow
     def test_all_of_them_without_memory_groups(self):
         for scenario in ('fork 3', 'setsid', 'double-fork'):
-            self.play(scenario, '--stall-timeout', '1', code='stalled', env={'WEIR_TEST_MEMORY_BACKEND': 'rlimit'})
+            self.play(scenario, '--stall-timeout', '1', code='stalled', env={'WEIR_TEST_MEMORY_BACKEND': 'rlimit', **self.FAMILIES})
 
 
 class Floods(Hostile):
