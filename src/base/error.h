@@ -42,6 +42,18 @@ enum class ErrorCode : std::uint8_t {
   kVerification,      // the output is not what the plan said it must be
   kSandbox,           // --require-sandbox, and a layer is missing
   kSystem,            // the operating system refused something that should work
+  kNotFound,          // no such job, route or artefact
+  kConflict,          // the state forbids it, or somebody else was first
+  kBusy,              // too much waiting already, or draining: come again later
+  kUnauthorized,      // no token, or an unknown one
+  kForbidden,         // a token without that scope, a foreign origin, a path outside the roots
+  kMalformed,         // a request that cannot be read: bytes, JSON, encoding
+  kMethod,            // a known path, but not with that method
+  kTooLarge,          // a request beyond its limits
+  kMediaType,         // a body of a type that is not accepted
+  kUnreachable,       // no server answered
+  kDamaged,           // our own data is broken
+  kTooNew,            // our own data was written by a later version
   kInterrupted,       // Ctrl-C
   kTerminated,        // SIGTERM
 };

@@ -1,0 +1,77 @@
+// What an HTTP request and its answer are to everybody above this room. Knows no job; no Beast in sight.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "os/fd.h"
+
+namespace weir::http {
+
+enum class Method : std::uint8_t { kGet, kHead, kPost, kPut, kPatch, kDelete, kOptions };
+
+struct Request {
+  Method method = Method::kGet;
+  std::string target;  // as sent: "/v1/jobs?limit=5"
+  // The path in decoded segments: "/v1/jobs/a%20b" is {"v1", "jobs", "a b"}. Never "", "." or "..", no NUL, valid UTF-8:
+  // such targets are answered by the server with `malformed`.
+  std::vector<std::string> path;
+  std::vector<std::pair<std::string, std::string>> query;  // decoded, in order
+  std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
+  std::string body;    // whole, within the server's limit
+  std::string remote;  // "127.0.0.1"
+  std::string token_name;  // of the token that came along, "" without tokens (loopback)
+  std::uint8_t scopes = 0;  // what the caller may do: bits of Scope
+
+  [[nodiscard]] const std::string* Header(std::string_view name) const;  // the first one; name in lower case
+  [[nodiscard]] const std::string* Query(std::string_view name) const;
+};
+
+enum Scope : std::uint8_t { kRead = 1, kSubmit = 2, kAdmin = 4, kAllScopes = 7 };
+
+// A stream of server-sent events. Pulled: the server asks for the next piece when the one before has been written,
+// so a slow reader holds nothing up and has no queue.
+class EventSource {
+ public:
+  EventSource() = default;
+  EventSource(const EventSource&) = delete;
+  EventSource& operator=(const EventSource&) = delete;
+  virtual ~EventSource() = default;  // the reader is gone, or the server stops
+  // The next piece of text in the format of server-sent events, or nullopt at the end. Waits as long as it takes; the
+  // server writes a comment as heartbeat meanwhile. Cancelled by destruction.
+  virtual boost::asio::awaitable<std::optional<std::string>> Next() = 0;
+};
+
+struct FileBody {
+  os::UniqueFd fd;  // regular file, open for reading
+  Bytes size;
+  std::string etag;  // strong, with its quotes
+};
+
+struct Response {
+  int status = 200;
+  std::vector<std::pair<std::string, std::string>> headers;  // Content-Type and the like; length and date are the server's
+  std::string body;
+  std::shared_ptr<const std::string> shared_body;  // used when set: the same bytes for many readers
+  std::optional<FileBody> file;                    // used when set: Range, If-Range, If-None-Match, HEAD are the server's
+  std::unique_ptr<EventSource> events;             // used when set
+};
+
+// On the loop's thread. Must not throw. A connection has one request in the handler at a time.
+using Handler = std::function<boost::asio::awaitable<Response>(Request)>;
+
+// RFC 9457: {"type": "https://weir.invalid/problems/<name>", title, status, detail, instance, members...}.
+// Every error of every route is made here. 401 and 429/503 get WWW-Authenticate and Retry-After by the members
+// "retry_after_seconds".
+Response Problem(const Error& error, std::string_view instance);
+
+}  // namespace weir::http
