@@ -83,6 +83,8 @@ Result<std::unique_ptr<Session>> Session::Open(boost::asio::io_context& loop, co
   WEIR_ASSIGN(session->budget_, DecideBudget(settings, walls.cgroups));
   session->ledger_ = std::make_unique<memory::Ledger>(session->budget_.total, session->budget_.own_use);
 
+  session->admission_ = std::make_unique<jobs::ImmediateAdmission>(loop, *session->ledger_);
+
   WEIR_ASSIGN(const auto paths, FindTools(settings.ffmpeg, settings.ffprobe));
   walls.readable = ReadableFor(paths);
   session->launcher_ = std::make_unique<process::Launcher>(loop, std::move(walls), session->spawner_);
@@ -97,6 +99,7 @@ Result<std::unique_ptr<Session>> Session::Open(boost::asio::io_context& loop, co
                                                               .clock = session->clock_,
                                                               .launcher = *session->launcher_,
                                                               .ledger = *session->ledger_,
+                                                              .admission = *session->admission_,
                                                               .state = *session->state_,
                                                               .tools = *std::move(tools),
                                                               .machine = {.cpus = os::UsableCpus()},

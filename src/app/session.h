@@ -55,6 +55,7 @@ class Session {
   std::unique_ptr<store::StateFolder> state_;
   BudgetFacts budget_;
   std::unique_ptr<memory::Ledger> ledger_;
+  std::unique_ptr<jobs::ImmediateAdmission> admission_;
   std::unique_ptr<process::Launcher> launcher_;
   std::unique_ptr<jobs::World> world_;
   std::vector<std::string> warnings_;

@@ -16,8 +16,8 @@
 namespace weir::jobs {
 namespace {
 
-// ffprobe with its libraries, and a small picture.
-constexpr Bytes kLeastForProbe = Bytes::Mib(64);
+// ffprobe with its libraries and an ordinary picture (up to 4K with 8 bits). What needs more is given more.
+constexpr Bytes kUsualForProbe = Bytes::Mib(96);
 // Retried once: a second kill at the limit means that the forecast is wrong for this file, not unlucky.
 constexpr std::size_t kMostAttempts = 2;
 
@@ -31,7 +31,14 @@ class Run::Impl {
         hooks_(std::move(hooks)),
         on_end_(std::move(on_end)),
         id_(NewId()),
-        started_(world.clock.Now()) {}
+        started_(world.clock.Now()) {
+    if (ask_.job.empty()) {
+      ask_.job = id_;
+    }
+  }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+  ~Impl() { world_.admission.Withdraw(ask_.job); }
 
   void Start() {
     boost::asio::post(world_.loop, alive_.Guard([this] {
@@ -50,8 +57,8 @@ class Run::Impl {
     if (!again) {
       cancelled_ = std::move(why);
     }
-    if (settling_) {
-      // The flush goes on by itself; what it flushes is removed.
+    if (settling_ || waiting_) {
+      // A flush goes on by itself; what it flushes is removed.
       End(*cancelled_);
     } else if (verification_) {
       verification_->Kill();
@@ -59,6 +66,17 @@ class Run::Impl {
       child_->Kill();
     } else if (child_) {
       child_->Stop();
+    }
+  }
+
+  void Pause(bool paused) {
+    paused_ = paused;
+    if (verification_) {
+      verification_->Pause(paused);
+    } else if (child_ && paused) {
+      child_->Pause();
+    } else if (child_) {
+      child_->Resume();
     }
   }
 
@@ -80,6 +98,8 @@ class Run::Impl {
       return;
     }
     ended_ = true;
+    waiting_ = false;
+    world_.admission.Withdraw(ask_.job);
     child_.reset();
     verification_.reset();
     lease_ = {};
@@ -105,29 +125,61 @@ class Run::Impl {
   }
 
   Status Open() {
-    WEIR_ASSIGN(source_, store::OpenSource(ask_.input_path));
+    WEIR_ASSIGN(source_, ask_.open_source ? ask_.open_source() : store::OpenSource(ask_.input_path));
     if (!ask_.output_path.empty()) {
-      WEIR_ASSIGN(auto target, store::OpenTarget(ask_.output_path, ask_.overwrite, *source_));
+      WEIR_ASSIGN(auto target, ask_.open_target ? ask_.open_target(*source_)
+                                                : store::OpenTarget(ask_.output_path, ask_.overwrite, *source_));
       target_ = std::make_shared<const store::Target>(std::move(target));
     }
     return {};
   }
 
-  // Starts a small child that reads the input and prints; `then` gets its text.
-  void RunHelper(const char* purpose, const media::HelperCommand& command,
-                 std::function<void(const std::string& text, const std::string& complaints)> then) {
+  // `then` gets the number of the way that was granted, with lease_ held.
+  void WithMemory(Need need, std::function<void(std::size_t way)> then) {
     if (EndedByCancel()) {
       return;
     }
-    // What a file needs to be probed is known only afterwards: it gets what the largest allowed picture could
-    // need, or all that there is.
-    const Bytes wanted = std::max(kLeastForProbe, std::min(command.lease, world_.ledger.available()));
-    auto lease = world_.ledger.Acquire(wanted, purpose);
-    if (!lease) {
-      return End(std::move(lease).error());
+    need.job = ask_.job;
+    waiting_ = true;
+    auto asked = world_.admission.Ask(std::move(need), alive_.Guard([this, then = std::move(then)](Grant grant) {
+      if (ended_) {
+        return;
+      }
+      waiting_ = false;
+      lease_ = std::move(grant.lease);
+      then(grant.way);
+    }));
+    if (!asked) {
+      waiting_ = false;
+      End(std::move(asked).error());
     }
-    lease_ = *std::move(lease);
-    probe_was_squeezed_ = wanted < command.lease;
+  }
+
+  using HelperEnd = std::function<void(const std::string& text, const std::string& complaints)>;
+
+  // Starts a small child that reads the input and prints; `then` gets its text. What a file needs to be probed is
+  // known only afterwards: first what ordinary files need, then what the largest allowed picture could.
+  void RunHelper(const char* purpose, const media::HelperCommand& command, HelperEnd then) {
+    const Bytes most = std::min(command.lease, world_.ledger.largest_possible());
+    const Bytes usual = std::min(kUsualForProbe, most);
+    WithMemory({.ways = {usual}}, [this, purpose, command, most, usual, then = std::move(then)](std::size_t) {
+      StartHelper(purpose, command, usual < most,
+                  [this, purpose, command, most, then](const auto& text, const auto& words) {
+                    if (text) {
+                      return then(*text, words);
+                    }
+                    WithMemory({.ways = {most}}, [this, purpose, command, then](std::size_t) {
+                      StartHelper(purpose, command, false,
+                                  [then](const auto& answer, const auto& complaints) { then(*answer, complaints); });
+                    });
+                  });
+    });
+  }
+
+  // `then` gets no text when memory ran out and `may_repeat`; other failures end the run.
+  void StartHelper(const char* purpose, const media::HelperCommand& command, bool may_repeat,
+                   std::function<void(const std::optional<std::string>& text, const std::string& complaints)> then) {
+    probe_was_squeezed_ = lease_.size() < command.lease;
     auto order = workplace::OrderFor(purpose, world_.tools.ffprobe, command.arguments, lease_.size());
     order.inputs = {source_->file.fd.get()};
     workplace::LimitTime(
@@ -145,12 +197,18 @@ class Run::Impl {
         child_->Kill();
       }
     };
-    StartChild(order, std::move(hooks), [this, text, then = std::move(then)](const process::ChildReport& report) {
-      if (auto failure = HelperFailure(report)) {
-        return End(*std::move(failure));
-      }
-      then(*text, report.stderr_text);
-    });
+    StartChild(order, std::move(hooks),
+               [this, text, may_repeat, then = std::move(then)](const process::ChildReport& report) {
+                 if (may_repeat && !cancelled_ && workplace::RanOutOfMemory(report)) {
+                   lease_ = {};
+                   return then(std::nullopt, {});
+                 }
+                 if (auto failure = HelperFailure(report)) {
+                   return End(*std::move(failure));
+                 }
+                 lease_ = {};
+                 then(*text, report.stderr_text);
+               });
   }
 
   std::optional<Error> HelperFailure(const process::ChildReport& report) const {
@@ -201,6 +259,9 @@ class Run::Impl {
       return End(std::move(child).error());
     }
     child_ = *std::move(child);
+    if (paused_) {
+      child_->Pause();
+    }
   }
 
   void Probe() {
@@ -208,7 +269,6 @@ class Run::Impl {
     probe_started_ = world_.clock.Now();
     RunHelper("probe", media::BuildProbe(world_.limits.input),
               [this](const std::string& json, const std::string& complaints) {
-                lease_ = {};
                 auto facts = media::ParseProbe(json);
                 if (facts && facts->video && facts->video->coded.width == 0) {
                   // ffprobe ends with success when it would not decode a picture beyond the limits.
@@ -234,7 +294,6 @@ class Run::Impl {
                 }
                 RunHelper("keyframes", media::BuildKeyframeProbe(account_.source, trim->from, world_.limits.input),
                           [this, from = trim->from](const std::string& lines, const std::string& /*complaints*/) {
-                            lease_ = {};
                             Plan(media::ParseKeyframes(lines, from, account_.source.start.value_or(MediaTime(0))));
                           });
               });
@@ -250,7 +309,7 @@ class Run::Impl {
       return End(std::move(ladder).error());
     }
     account_.ladder = *std::move(ladder);
-    auto chosen = media::ChoosePlan(account_.ladder, world_.ledger.available());
+    auto chosen = media::ChoosePlan(account_.ladder, world_.ledger.largest_possible());
     if (!chosen) {
       Error refusal = std::move(chosen).error();
       refusal = std::move(refusal).With("budget_bytes", world_.ledger.budget().count());
@@ -265,25 +324,31 @@ class Run::Impl {
     if (ask_.output_path.empty()) {
       return End(Status{});
     }
-    work_started_ = world_.clock.Now();
     Work();
   }
 
   [[nodiscard]] const media::Plan& plan() const { return account_.ladder.plans[*account_.chosen]; }
 
+  // The chosen plan or a leaner one, whichever memory is there for.
   void Work() {
-    if (EndedByCancel()) {
-      return;
-    }
+    Need need{.disk = plan().forecast.output_limit,
+              .disk_name = store::DiskOf(*target_),
+              .disk_free = [target = target_] { return store::FreeSpace(*target); }};
     // After a kill at the limit the leaner plan gets the room of the one before it as well.
-    const Bytes wanted = account_.attempts.empty()
-                             ? plan().forecast.lease
-                             : std::max(plan().forecast.lease, account_.attempts.back().forecast.lease);
-    auto lease = world_.ledger.Acquire(wanted, plan().name);
-    if (!lease) {
-      return End(std::move(lease).error());
+    const Bytes least = account_.attempts.empty() ? Bytes() : account_.attempts.back().forecast.lease;
+    for (std::size_t i = *account_.chosen; i < account_.ladder.plans.size(); ++i) {
+      need.ways.push_back(std::max(account_.ladder.plans[i].forecast.needed, least));
     }
-    lease_ = *std::move(lease);
+    WithMemory(std::move(need), [this, least](std::size_t way) {
+      account_.chosen = *account_.chosen + way;
+      // What only the checks will need is theirs to ask for.
+      lease_.ShrinkTo(std::max(plan().forecast.lease, least));
+      StartWork();
+    });
+  }
+
+  void StartWork() {
+    work_started_ = world_.clock.Now();
     auto folder = store::WorkFolder::Create(world_.state, target_->folder.get(), id_);
     if (!folder) {
       return End(std::move(folder).error());
@@ -402,10 +467,14 @@ class Run::Impl {
     }
     produced_ = std::make_shared<const store::Produced>(*std::move(produced));
     account_.output_size = produced_->size;
+    account_.output_identity = store::IdentityOf(*produced_);
     verification_ =
         std::make_unique<Verification>(world_, *work_, *produced_, plan().expectation, account_.source, ask_.verify,
                                        [this](Result<Verified> verified) { Checked(std::move(verified)); });
-    verification_->Start();
+    if (paused_) {
+      verification_->Pause(true);
+    }
+    WithMemory({.ways = {verification_->needed()}}, [this](std::size_t) { verification_->Start(std::move(lease_)); });
   }
 
   void Checked(Result<Verified> verified) {
@@ -460,15 +529,26 @@ class Run::Impl {
     settling_ = true;
     Aside([produced = produced_] { return store::Settle(*produced); },
           [this](Status settled) {
-            if (!ended_) {
-              settling_ = false;
-              settled ? Publish() : End(std::move(settled));
+            if (ended_) {
+              return;
             }
+            if (!settled) {
+              return End(std::move(settled));
+            }
+            if (!hooks_.before_publish) {
+              return Publish();
+            }
+            hooks_.before_publish(account_, alive_.Guard([this](Status may) {
+              if (!ended_) {
+                may ? Publish() : End(std::move(may));
+              }
+            }));
           });
   }
 
   // From here on the result is there and stays, whoever cancels.
   void Publish() {
+    settling_ = false;
     if (auto published = store::Publish(*work_, *produced_, target_->folder.get(), target_->name, target_->replace);
         !published) {
       return End(std::move(published));
@@ -495,6 +575,8 @@ class Run::Impl {
   std::optional<Error> cancelled_;
   bool ended_ = false;
   bool settling_ = false;
+  bool waiting_ = false;  // for memory
+  bool paused_ = false;
   bool passed_forecast_ = false;
   bool probe_was_squeezed_ = false;
   bool answer_too_long_ = false;
@@ -517,5 +599,7 @@ Run::Run(World& world, Ask ask, RunHooks hooks, std::function<void(Outcome)> on_
 Run::~Run() = default;
 void Run::Start() { impl_->Start(); }
 void Run::Cancel(Error why) { impl_->Cancel(std::move(why)); }
+void Run::Pause() { impl_->Pause(true); }
+void Run::Resume() { impl_->Pause(false); }
 
 }  // namespace weir::jobs

@@ -18,11 +18,13 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/result.h"
+#include "jobs/admission.h"
 #include "media/plan.h"
 #include "media/progress.h"
 #include "media/recipe.h"
 #include "memory/ledger.h"
 #include "process/child.h"
+#include "store/endpoints.h"
 #include "store/work_folder.h"
 
 namespace weir::jobs {
@@ -48,6 +50,7 @@ struct World {
   const Clock& clock;
   process::Launcher& launcher;
   memory::Ledger& ledger;
+  Admission& admission;
   const store::StateFolder& state;
   Tools tools;
   media::Machine machine;
@@ -55,11 +58,15 @@ struct World {
 };
 
 struct Ask {
+  std::string job{};                      // under which memory is asked for; may be empty
   std::optional<media::Request> request;  // nullopt: probe only
   std::string input_path;
   std::string output_path;  // empty: forecast only
   bool overwrite = false;
   media::VerifyDepth verify = media::VerifyDepth::kSample;
+  // How the two ends are opened; empty: by path, as this process may. Called once each, the input first.
+  std::function<Result<store::Source>()> open_source{};
+  std::function<Result<store::Target>(const store::Source&)> open_target{};
 };
 
 enum class Phase : std::uint8_t { kProbing, kPlanned, kWorking, kVerifying, kPublishing };
@@ -82,6 +89,7 @@ struct Account {
   media::CheckReport checks;
   media::MediaFacts output;
   Bytes output_size;
+  std::string output_identity;  // of the checked file, before and after it appears; see store::IdentityOf
   Duration probe_time{};
   Duration work_time{};
   Duration verify_time{};
@@ -100,6 +108,9 @@ struct RunHooks {
   std::function<void(const media::Progress&, const media::Plan&, Bytes)> on_progress;
   // Something worth a line: a retry with a leaner plan, and why.
   std::function<void(const std::string&)> on_note;
+  // Asked when the result is checked and flushed, before it appears: `go` with success lets it appear, with an error
+  // ends the run. Empty: it appears.
+  std::function<void(const Account&, std::function<void(Status)> go)> before_publish;
 };
 
 class Run {
@@ -111,8 +122,13 @@ class Run {
   Run& operator=(const Run&) = delete;
 
   void Start();
-  // The children are stopped (a second time: killed), everything is removed, then on_end hears `why`.
+  // The children are stopped (a second time: killed), everything is removed, then on_end hears `why`. Too late once
+  // the result has appeared: then on_end hears of success.
   void Cancel(Error why);
+  // The children stand still (SIGSTOP) and their deadlines with them; their memory stays theirs. Steps that wait for
+  // memory go on waiting. Both are safe to repeat.
+  void Pause();
+  void Resume();
 
  private:
   class Impl;

@@ -50,12 +50,14 @@ class RunTest : public testing::Test {
       walls.readable.push_back({.path = path, .fd = -1, .allow = os::FileRule::Allow::kReadExecute});
     }
     ledger_ = std::make_unique<memory::Ledger>(budget, Bytes::Mib(10));
+    admission_ = std::make_unique<ImmediateAdmission>(loop_, *ledger_);
     launcher_ = std::make_unique<process::Launcher>(loop_, std::move(walls), spawner_);
     world_.emplace(World{.loop = loop_,
                          .aside = aside_,
                          .clock = clock_,
                          .launcher = *launcher_,
                          .ledger = *ledger_,
+                         .admission = *admission_,
                          .state = *state_,
                          .tools = {.ffmpeg = "/usr/bin/ffmpeg", .ffprobe = "/usr/bin/ffprobe", .version = "test"},
                          .machine = {.cpus = 2},
@@ -100,6 +102,7 @@ class RunTest : public testing::Test {
   process::RealSpawner spawner_;
   std::optional<store::StateFolder> state_;
   std::unique_ptr<memory::Ledger> ledger_;
+  std::unique_ptr<ImmediateAdmission> admission_;
   std::unique_ptr<process::Launcher> launcher_;
   std::optional<World> world_;
 };

@@ -35,7 +35,25 @@ class Verification::Impl {
     }
   }
 
-  void Start() { StartMore(); }
+  [[nodiscard]] Bytes needed() const {
+    Bytes most;
+    for (const auto& command : waiting_) {
+      most = std::max(most, command.lease);
+    }
+    return most;
+  }
+
+  void Start(memory::Lease lease) {
+    base_ = std::move(lease);
+    StartMore();
+  }
+
+  void Pause(bool paused) {
+    paused_ = paused;
+    for (auto& look : running_) {
+      paused ? look.child->Pause() : look.child->Resume();
+    }
+  }
 
   void Kill() {
     waiting_.clear();
@@ -51,7 +69,7 @@ class Verification::Impl {
   // One child that looks at the file, and what it has said so far.
   struct Look {
     media::VerifyCommand command;
-    memory::Lease lease;
+    memory::Lease lease;  // of its own; not valid for the one that runs on the base
     std::string text;
     media::ProgressParser progress;
     std::unique_ptr<process::Child> child;
@@ -59,18 +77,20 @@ class Verification::Impl {
 
   void StartMore() {
     while (!failure_ && !waiting_.empty() && running_.size() < std::max(1U, world_.machine.cpus)) {
-      auto lease = world_.ledger.Acquire(waiting_.front().lease, "verification");
-      if (!lease) {
-        if (running_.empty()) {
-          failure_ = std::move(lease).error();
+      const bool on_base = std::ranges::none_of(running_, [](const Look& look) { return !look.lease.valid(); });
+      memory::Lease lease;
+      if (!on_base) {
+        auto further = world_.ledger.Acquire(waiting_.front().lease, "verification");
+        if (!further) {
+          break;
         }
-        break;
+        lease = *std::move(further);
       }
       running_.emplace_back();
       Look& look = running_.back();
       look.command = std::move(waiting_.front());
       waiting_.pop_front();
-      look.lease = *std::move(lease);
+      look.lease = std::move(lease);
       if (auto started = StartLook(look); !started) {
         failure_ = std::move(started).error();
         running_.pop_back();
@@ -87,7 +107,7 @@ class Verification::Impl {
   Status StartLook(Look& look) {
     const std::string& program = look.command.is_ffprobe ? world_.tools.ffprobe : world_.tools.ffmpeg;
     auto order =
-        workplace::OrderFor("verify " + look.command.where, program, look.command.arguments, look.lease.size());
+        workplace::OrderFor("verify " + look.command.where, program, look.command.arguments, look.command.lease);
     order.inputs = {produced_.fd.get()};
     order.working_folder = work_.fd();
     workplace::LimitTime(order, look.command.deadline, world_.machine.cpus);
@@ -108,6 +128,9 @@ class Verification::Impl {
                                                   alive_.Guard([this, &look](const process::ChildReport& report) {
                                                     Ended(look, report);
                                                   })));
+    if (paused_) {
+      look.child->Pause();
+    }
     return {};
   }
 
@@ -193,6 +216,8 @@ class Verification::Impl {
   const store::Produced& produced_;
   media::Expectation expectation_;
   std::function<void(Result<Verified>)> on_end_;
+  memory::Lease base_;
+  bool paused_ = false;
   std::deque<media::VerifyCommand> waiting_;
   std::list<Look> running_;
   media::PacketScan scan_;
@@ -208,7 +233,9 @@ Verification::Verification(World& world, const store::WorkFolder& work, const st
                            media::VerifyDepth depth, std::function<void(Result<Verified>)> on_end)
     : impl_(std::make_unique<Impl>(world, work, produced, expectation, source, depth, std::move(on_end))) {}
 Verification::~Verification() = default;
-void Verification::Start() { impl_->Start(); }
+Bytes Verification::needed() const { return impl_->needed(); }
+void Verification::Start(memory::Lease lease) { impl_->Start(std::move(lease)); }
+void Verification::Pause(bool paused) { impl_->Pause(paused); }
 void Verification::Kill() { impl_->Kill(); }
 
 }  // namespace weir::jobs

@@ -31,8 +31,12 @@ class Verification {
   Verification(const Verification&) = delete;
   Verification& operator=(const Verification&) = delete;
 
-  void Start();
+  // The most that a single one of its children is given.
+  [[nodiscard]] Bytes needed() const;
+  // `lease`: at least that; one child after the other runs on it, further ones beside it while the ledger has more.
+  void Start(memory::Lease lease);
   void Kill();
+  void Pause(bool paused);
 
  private:
   class Impl;

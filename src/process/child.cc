@@ -83,6 +83,8 @@ class Core : public std::enable_shared_from_this<Core> {
   // Sends the events of the outside. `until` bounds the grace.
   void Stop(SteadyTime until);
   void Kill() { Handle(Event::kKillAsked); }
+  void Pause();
+  void Resume();
   // Without a word to the owner: kills and reaps before it returns.
   void Abandon();
 
@@ -142,7 +144,9 @@ class Core : public std::enable_shared_from_this<Core> {
   std::optional<Ending> cause_;  // why we ended it; the first reason stays
   ChildReport report_;
   SteadyTime started_{};
-  SteadyTime advanced_{};     // when it last showed progress
+  SteadyTime advanced_{};  // when it last showed progress
+  std::optional<SteadyTime> paused_;
+  Duration rested_{};         // pauses that are over; the deadline moves with them
   SteadyTime grace_until_{};  // when a Stop turns into a kill
 
   boost::asio::posix::stream_descriptor exit_;  // borrows the pidfd
@@ -240,6 +244,30 @@ void Core::Stop(SteadyTime until) {
     grace_until_ = until;
   }
   Handle(Event::kStopAsked);
+}
+
+void Core::Pause() {
+  if (state_ != State::kRunning || paused_) {
+    return;
+  }
+  paused_ = Now();
+  deadline_.cancel();
+  stall_.cancel();
+  os::SendSignalToGroup(handle_, SIGSTOP);
+}
+
+void Core::Resume() {
+  if (!paused_) {
+    return;
+  }
+  const Duration rest = Now() - *std::exchange(paused_, std::nullopt);
+  rested_ += rest;
+  advanced_ += rest;
+  if (state_ == State::kRunning) {
+    os::SendSignalToGroup(handle_, SIGCONT);
+    AwaitDeadline();
+    AwaitStall();
+  }
 }
 
 Ending Core::CauseOf(Event event) const {
@@ -433,7 +461,7 @@ void Core::AwaitExit() {
 
 void Core::AwaitDeadline() {
   if (order_.deadline.count() > 0) {
-    After(deadline_, started_ + order_.deadline, [](Core& self) { self.Handle(Event::kDeadline); });
+    After(deadline_, started_ + rested_ + order_.deadline, [](Core& self) { self.Handle(Event::kDeadline); });
   }
 }
 
@@ -521,6 +549,8 @@ class Handle final : public Child {
 
   void Stop() override { core_->Stop(Now() + core_->order().stop_grace); }
   void Kill() override { core_->Kill(); }
+  void Pause() override { core_->Pause(); }
+  void Resume() override { core_->Resume(); }
   [[nodiscard]] bool ended() const override { return core_->ended(); }
   [[nodiscard]] pid_t pid() const override { return core_->pid(); }
   [[nodiscard]] Bytes sampled_peak() const override { return core_->sampled_peak(); }

@@ -113,6 +113,10 @@ class Child {
   virtual void Stop() = 0;
   // KILL now. The report still comes.
   virtual void Kill() = 0;
+  // Stands still (SIGSTOP), with its deadline and its stall clock, until Resume or until it is to end. It keeps its
+  // memory. Safe to repeat and after the end.
+  virtual void Pause() = 0;
+  virtual void Resume() = 0;
   [[nodiscard]] virtual bool ended() const = 0;
   [[nodiscard]] virtual pid_t pid() const = 0;
   // The highest memory of its tree sampled so far.

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "os/ownership.h"
 
 namespace weir::store {
 
@@ -41,6 +42,15 @@ Result<Target> OpenTarget(const std::string& path, bool overwrite, const Source&
                 "no space is left on the disk of " + Quoted(target.folder_path) + "; free some");
   }
   return target;
+}
+
+Bytes FreeSpace(const Target& target) { return os::FreeDisk(target.folder.get()).value_or(Bytes()); }
+
+std::string DiskOf(const Target& target) { return std::to_string(os::IdentityOf(target.folder.get()).device); }
+
+std::string IdentityOf(const Produced& produced) {
+  const auto identity = os::IdentityOf(produced.fd.get());
+  return std::to_string(identity.device) + ":" + std::to_string(identity.inode);
 }
 
 Result<std::string> FrontOf(const Produced& produced, Bytes limit) {

@@ -32,6 +32,11 @@ struct Target {
 // link, and with `overwrite`), kOutputFormat (no file name), kDiskFull (nothing free at all).
 Result<Target> OpenTarget(const std::string& path, bool overwrite, const Source& source);
 
+// For deciding whether a result will fit: space left to this user, and a text that is the same for the same disk.
+Bytes FreeSpace(const Target& target);
+std::string DiskOf(const Target& target);
+// The same for the same file on this machine, under whatever name.
+std::string IdentityOf(const Produced& produced);
 // The first `limit` bytes of what was produced.
 Result<std::string> FrontOf(const Produced& produced, Bytes limit);
 
