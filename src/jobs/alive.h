@@ -23,6 +23,9 @@ class Alive {
     };
   }
 
+  // For coroutines, which have to ask for themselves.
+  [[nodiscard]] std::weak_ptr<int> token() const { return token_; }
+
  private:
   std::shared_ptr<int> token_ = std::make_shared<int>(0);
 };

@@ -309,7 +309,8 @@ class Run::Impl {
       return End(std::move(ladder).error());
     }
     account_.ladder = *std::move(ladder);
-    auto chosen = media::ChoosePlan(account_.ladder, world_.ledger.largest_possible());
+    auto chosen = media::ChoosePlan(account_.ladder, world_.ledger.largest_possible(),
+                                    std::min(ask_.plans_to_skip, account_.ladder.plans.size() - 1));
     if (!chosen) {
       Error refusal = std::move(chosen).error();
       refusal = std::move(refusal).With("budget_bytes", world_.ledger.budget().count());

@@ -64,6 +64,7 @@ struct Ask {
   std::string output_path;  // empty: forecast only
   bool overwrite = false;
   media::VerifyDepth verify = media::VerifyDepth::kSample;
+  std::size_t plans_to_skip = 0;  // at the head of the ladder, as far as it goes: what failed before
   // How the two ends are opened; empty: by path, as this process may. Called once each, the input first.
   std::function<Result<store::Source>()> open_source{};
   std::function<Result<store::Target>(const store::Source&)> open_target{};

@@ -1,6 +1,7 @@
-// Scheduler: who runs next, and with how much. Pure: it starts nothing, measures nothing, knows no files; the clock is
-// handed in. Two things are given out: slots (a job holds one from its start to its end) and, to the steps of a job that
-// has a slot, memory leases with a reservation of disk. Nobody holds memory while waiting for more, so nothing deadlocks.
+// Scheduler: who runs next, and with how much. Pure: it starts nothing, measures nothing, knows no files; the clock
+// is handed in. Two things are given out: slots (a job holds one from its start to its end) and, to the steps of a
+// job that has a slot, memory leases with a reservation of disk. Nobody holds memory while waiting for more, so
+// nothing deadlocks.
 #pragma once
 
 #include <chrono>
@@ -32,17 +33,17 @@ struct SchedulerSettings {
 struct Place {  // of a job in the order
   std::string id;
   std::string owner;
-  int priority = 50;            // 0 to 100
-  WallTime created{};           // ties: older first
+  int priority = 50;                     // 0 to 100
+  WallTime created{};                    // ties: older first
   std::optional<SteadyTime> not_before;  // back-off
   bool paused = false;
 };
 
 struct Need {
-  std::string job;            // has a slot
-  std::vector<Bytes> ways;    // needs of each way to do it, preferred first; the first that fits is granted
-  Bytes disk;                 // that it may write
-  std::string disk_name;      // which disk: any text that is the same for the same disk
+  std::string job;                   // has a slot
+  std::vector<Bytes> ways;           // needs of each way to do it, preferred first; the first that fits is granted
+  Bytes disk;                        // that it may write
+  std::string disk_name;             // which disk: any text that is the same for the same disk
   std::function<Bytes()> disk_free;  // asked at every decision
 };
 struct Grant {
@@ -75,8 +76,8 @@ class Scheduler {
   Status Enqueue(Place place, bool beyond_limit = false);  // beyond_limit: recovery and retries are never refused
   void Remove(const std::string& id);                      // wherever it is; its slot and waiting need go with it
   void SetPriority(const std::string& id, int priority);
-  void SetPaused(const std::string& id, bool paused);      // only matters while it has no slot
-  void SetDraining(bool draining);                         // no slots are given while true
+  void SetPaused(const std::string& id, bool paused);  // only matters while it has no slot
+  void SetDraining(bool draining);                     // no slots are given while true
   [[nodiscard]] bool draining() const;
 
   // The next job that gets a slot now, which it then has until Remove; nullopt when none can.

@@ -48,10 +48,16 @@ Bytes FreeSpace(const Target& target) { return os::FreeDisk(target.folder.get())
 
 std::string DiskOf(const Target& target) { return std::to_string(os::IdentityOf(target.folder.get()).device); }
 
-std::string IdentityOf(const Produced& produced) {
-  const auto identity = os::IdentityOf(produced.fd.get());
+namespace {
+
+std::string AsText(const os::FileIdentity& identity) {
   return std::to_string(identity.device) + ":" + std::to_string(identity.inode);
 }
+
+}  // namespace
+
+std::string IdentityOf(const Produced& produced) { return AsText(os::IdentityOf(produced.fd.get())); }
+std::string IdentityOf(const Source& source) { return AsText(source.file.identity); }
 
 Result<std::string> FrontOf(const Produced& produced, Bytes limit) {
   return os::ReadPrefix(produced.fd.get(), 0, limit);

@@ -37,6 +37,7 @@ Bytes FreeSpace(const Target& target);
 std::string DiskOf(const Target& target);
 // The same for the same file on this machine, under whatever name.
 std::string IdentityOf(const Produced& produced);
+std::string IdentityOf(const Source& source);
 // The first `limit` bytes of what was produced.
 Result<std::string> FrontOf(const Produced& produced, Bytes limit);
 

@@ -1,0 +1,146 @@
+// JobService: the life of every job from acceptance to its end, exactly once, across restarts. Owns the state of the
+// active jobs; the store is their memory, the scheduler their order, a Run their work. Knows no HTTP.
+//
+// Threads: the loop's only. Callbacks are called from the loop, never from inside the call, and only once what they
+// tell is on disk. Destroying the service kills its runs; their jobs are found again by the next life.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "jobs/run.h"
+#include "jobs/scheduler.h"
+#include "media/progress.h"
+#include "store/artifacts.h"
+#include "store/job_store.h"
+#include "store/media_roots.h"
+
+namespace weir::jobs {
+
+struct ServiceSettings {
+  std::chrono::seconds keep_succeeded{24 * 3600};
+  std::chrono::seconds keep_failed{24 * 3600};
+  std::chrono::seconds keep_cancelled{24 * 3600};
+  Bytes largest_input{};  // zero: no limit
+  int retries = 2;        // after memory, time-outs, stalls and crashes, each with a leaner plan
+  int infrastructure_retries = 8;
+  std::chrono::seconds first_backoff{2};  // doubles, up to five minutes
+  int deaths_until_parked = 2;            // of the daemon, without a word of farewell, while this job ran
+};
+
+// A request in the caller's words; checked by Submit.
+struct Submission {
+  std::string recipe;
+  std::string params;  // JSON object, or ""
+  std::string input;   // below the media roots
+  std::string output;  // below the media roots; "": an artefact of the job
+  bool overwrite = false;
+  int priority = 50;
+  std::string owner;
+  std::map<std::string, std::string> labels;
+  std::string idempotency_key;
+};
+
+struct Live {  // of a job that is not final
+  WaitingFor waiting_for = WaitingFor::kNothing;
+  std::optional<std::size_t> position;  // among those that wait for a slot
+  std::optional<media::Progress> progress;
+  std::optional<MediaTime> length;  // of the output
+  std::int64_t frames = 0;          // forecast; 0: unknown
+  Bytes memory;                     // highest sampled so far, of the working child
+};
+struct JobView {
+  store::JobRecord record;
+  std::optional<Live> live;
+  std::uint64_t version = 0;  // grows with every change of the job, progress included; 0 when final
+};
+
+struct RunningChild {
+  std::string job;
+  std::string recipe;
+  std::string plan;
+  Bytes lease;
+  Bytes memory;
+  SteadyTime since{};
+};
+struct ServiceFigures {
+  std::vector<RunningChild> running;
+  SchedulerFigures scheduler;
+  std::vector<std::int64_t> by_state;  // index: JobState
+  bool draining = false;
+  std::size_t unsaved = 0;  // jobs whose last change could not be written yet
+};
+
+using Answer = std::function<void(Result<JobView>)>;
+
+class JobService final : private Admission {
+ public:
+  struct Parts {
+    boost::asio::io_context& loop;
+    const Clock& clock;
+    memory::Ledger& ledger;
+    process::Launcher& launcher;
+    const store::StateFolder& state;
+    boost::asio::thread_pool& aside;
+    store::JobStore& store;
+    const store::MediaRoots& roots;
+    const store::Artifacts& artifacts;
+    Tools tools;
+    media::Machine machine;
+    Limits limits;
+  };
+  // All parts outlive the service. Takes up what an earlier life left: jobs that ran go back to the queue, or are
+  // parked when that happened too often; results that had appeared already are recognised. Errors: of the store.
+  static Result<std::unique_ptr<JobService>> Open(Parts parts, SchedulerSettings order, ServiceSettings settings);
+  JobService(const JobService&) = delete;
+  JobService& operator=(const JobService&) = delete;
+  ~JobService() override;
+
+  // Errors: kBadParameters, kOutputFormat, kForbidden and the kInput... of the roots, kBusy (queue full, draining),
+  // kConflict (the key was used for something else), those of the store. The same key again answers the same job.
+  void Submit(Submission submission, Answer answer);
+  // A forecast of the same request: nothing is stored or started but the probe. The account is whole or has a
+  // refusal.
+  void Forecast(Submission submission, std::function<void(Result<Account>)> answer);
+
+  Result<JobView> Find(const std::string& id);  // kNotFound
+  Result<std::vector<JobView>> List(const store::JobFilter& filter, std::int64_t before, std::size_t limit);
+  Result<std::vector<store::EventRecord>> Events(const std::string& job, std::int64_t after, std::size_t limit);
+
+  // All answer with the job as it is afterwards. kConflict when the state forbids it, kNotFound.
+  void Cancel(const std::string& id, Answer answer);  // of a cancelled job: success, nothing happens
+  void Pause(const std::string& id, Answer answer);
+  void Resume(const std::string& id, Answer answer);
+  void Retry(const std::string& id, Answer answer);   // of a failed or cancelled job
+  void Remove(const std::string& id, Answer answer);  // of a final job, with its artefacts
+  void Change(const std::string& id, std::optional<int> priority,
+              std::optional<std::map<std::string, std::string>> labels, Answer answer);
+
+  // Returns when something about the job ("": any job) changed after `version`, or at `until`.
+  boost::asio::awaitable<void> Changed(std::string id, std::uint64_t version, SteadyTime until);
+  [[nodiscard]] std::uint64_t version() const;  // of all jobs together
+
+  void SetDraining(bool draining);
+  // No new starts; runs may end until `grace` is over; then children are stopped and their jobs queued again.
+  // `done` when nothing runs and all is on disk.
+  void Shutdown(std::chrono::milliseconds grace, std::function<void()> done);
+  [[nodiscard]] ServiceFigures figures() const;
+
+ private:
+  JobService(Parts parts, SchedulerSettings order, ServiceSettings settings);
+  Status Ask(Need need, std::function<void(Grant)> granted) override;
+  void Withdraw(const std::string& job) override;
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace weir::jobs
