@@ -2,6 +2,24 @@
 // is handed in. Two things are given out: slots (a job holds one from its start to its end) and, to the steps of a
 // job that has a slot, memory leases with a reservation of disk. Nobody holds memory while waiting for more, so
 // nothing deadlocks.
+//
+// Slots. A job is worth its priority, plus a point for each `ageing` that it has waited. Between jobs of one owner
+// that is all: worth, then created, then order of arrival. Between owners, waiting counts from the owner's last start
+// where that is later than the job's arrival: ten thousand old jobs of one owner are together one claim, not ten
+// thousand, and a single job of another owner waits about one turn. An owner's claim is the best of its jobs'; claims
+// less than one point behind the best are equal to it, and among those the owner with the fewest slots is next, then
+// the one served longest ago. Backed-off and paused jobs stand aside, are in nobody's way, and age meanwhile.
+//   Nothing starves: an owner with a job that may run is passed by every other owner at most once after it has
+//   waited 101 times `ageing`; and within it, a job by those only that came at most 100 times `ageing` after it.
+//
+// Memory. Steps are served in the order of the claims with which their jobs got their slots, then first come. A step
+// gets the first of its ways that fits what is free now: the preferred one without waiting for it, because a leaner
+// way now usually ends before the better one begins. While a step does not fit, those behind it may pass; once it has
+// waited for `patience` nobody does, and what comes back is kept for it. When nothing is leased the first always
+// fits. Disk. What granted steps may write stays reserved on its disk until Remove, Withdraw or the job's next Ask
+// (also when part of it is written already: careful, never short). Steps that wait for disk keep no memory from
+// others, and steps that wait for memory keep no disk; one that has waited for disk beyond `patience` is not passed
+// by others on that disk.
 #pragma once
 
 #include <chrono>
@@ -10,6 +28,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
@@ -20,12 +39,11 @@
 namespace weir::jobs {
 
 struct SchedulerSettings {
-  std::size_t slots = 2;             // jobs at once
+  std::size_t slots = 2;             // jobs at once; 0 starts nothing
   std::size_t most_queued = 10'000;  // jobs waiting for a slot; beyond that Enqueue fails with kBusy
-  // A waiting job gains one point of priority each time this passes, without end: nothing starves.
+  // A waiting job gains one point of priority each time this passes, without end. One second to a year.
   std::chrono::seconds ageing{30};
-  // A step at the head that waits for memory longer than this is not passed any more: leases that come back are kept
-  // for it until it fits.
+  // A step that has waited this long is not passed any more.
   std::chrono::seconds patience{10};
   Bytes disk_reserve = Bytes::Mib(512);  // stays free on every disk
 };
@@ -33,18 +51,18 @@ struct SchedulerSettings {
 struct Place {  // of a job in the order
   std::string id;
   std::string owner;
-  int priority = 50;                     // 0 to 100
+  int priority = 50;                     // 0 to 100; what lies outside counts as the nearer end
   WallTime created{};                    // ties: older first
   std::optional<SteadyTime> not_before;  // back-off
   bool paused = false;
 };
 
 struct Need {
-  std::string job;                   // has a slot
-  std::vector<Bytes> ways;           // needs of each way to do it, preferred first; the first that fits is granted
+  std::string job;                   // has a slot, and holds no lease any more
+  std::vector<Bytes> ways;           // needs of each way to do it, preferred first, leanest last; never empty
   Bytes disk;                        // that it may write
   std::string disk_name;             // which disk: any text that is the same for the same disk
-  std::function<Bytes()> disk_free;  // asked at every decision
+  std::function<Bytes()> disk_free;  // asked at decisions; without it, or with no `disk`, nothing is reserved
 };
 struct Grant {
   std::size_t way = 0;
@@ -63,39 +81,51 @@ struct SchedulerFigures {
   std::uint64_t passed = 0;   // grants to a step behind one that did not fit, ever
 };
 
-// One thread. Owners share slots: among equal effective priority, the owner with the fewest running goes first.
+// One thread; `disk_free` must not call back. Ids that are not known are ignored where nothing is returned.
 class Scheduler {
  public:
-  // `ledger` must outlive this and every lease.
+  // Both outlive this; `ledger` every lease as well.
   Scheduler(const Clock& clock, memory::Ledger& ledger, SchedulerSettings settings);
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
   ~Scheduler();
 
-  // Errors: kBusy with "waiting" and "limit".
+  // Recovery enqueues in the order of creation. Errors: kBusy with "waiting" and "limit"; kConflict for an id that is
+  // here already.
   Status Enqueue(Place place, bool beyond_limit = false);  // beyond_limit: recovery and retries are never refused
   void Remove(const std::string& id);                      // wherever it is; its slot and waiting need go with it
-  void SetPriority(const std::string& id, int priority);
-  void SetPaused(const std::string& id, bool paused);  // only matters while it has no slot
-  void SetDraining(bool draining);                     // no slots are given while true
+  void SetPriority(const std::string& id, int priority);   // keeps what it has waited
+  void SetPaused(const std::string& id, bool paused);      // only matters while it has no slot
+  void SetDraining(bool draining);                         // no slots are given while true
   [[nodiscard]] bool draining() const;
 
   // The next job that gets a slot now, which it then has until Remove; nullopt when none can.
+  // O(log queue + owners that wait + 101).
   std::optional<std::string> NextStart();
-  // A step of a job with a slot asks for memory. A need none of whose ways could ever fit is refused with kOverBudget
-  // and the numbers; a disk need that can never fit with kDiskFull. One at a time for each job.
+  // A step of a job with a slot asks for memory. Ends the disk reservation of the job's step before. One at a time
+  // for each job. Errors: kOverBudget when no way could ever fit, with "required_bytes" (of the leanest),
+  // "available_bytes" (with nothing leased) and "budget_bytes"; kDiskFull when nothing else is reserved on the disk
+  // and it still does not fit, with "required_bytes", "available_bytes" and "reserve_bytes"; kConflict without a slot
+  // or when asking already.
   Status Ask(Need need);
+  // Takes back what a job asks for, and ends its disk reservation; a lease that it has is its own.
   void Withdraw(const std::string& id);
-  // The next grant that can be made now, with the job it is for; nullopt when none. With nothing leased, the head's
-  // leanest way that fits the budget is granted.
-  std::optional<std::pair<std::string, Grant>> NextGrant();
-  // When something may change without anybody calling (back-off, patience); nullopt: never.
+  // The next decision that can be made now, with the job it is for; nullopt when none. An error is kDiskFull as by
+  // Ask, of a need that waited for the reservations of others, which are gone now without making it fit. Either way
+  // the job does not ask any more. O(steps that wait).
+  std::optional<std::pair<std::string, Result<Grant>>> NextGrant();
+  // When something may change without anybody calling (back-off, patience); nullopt: never. Never before now, except
+  // for back-offs that are over while NextStart has not been called.
   [[nodiscard]] std::optional<SteadyTime> NextChange() const;
 
+  // Of a job with a slot: as of the last NextGrant. kNothing for those that have what they need, and for unknown
+  // ones.
   [[nodiscard]] WaitingFor ReasonOf(const std::string& id) const;
-  // Position among those without a slot, from 1; nullopt when it has one or is unknown. For people: O(queue).
+  // Position among those without a slot, from 1, if all slots came free now; those aside come last. nullopt when it
+  // has one or is unknown. For people: O(queue * owners).
   [[nodiscard]] std::optional<std::size_t> PositionOf(const std::string& id) const;
   [[nodiscard]] SchedulerFigures figures() const;
+  // Fewer slots than are taken: nobody loses one, none is given until enough came back.
   void Reload(SchedulerSettings settings);
 
  private:
