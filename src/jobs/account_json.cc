@@ -99,6 +99,7 @@ json::object PlanAsJson(const media::Plan& plan) {
           {"lease_bytes", Count(plan.forecast.lease)},
           {"needed_bytes", Count(plan.forecast.needed)},
           {"forecast_frames", plan.forecast.frames},
+          {"output_reserve_bytes", Count(plan.forecast.output_reserve)},
           {"output_limit_bytes", Count(plan.forecast.output_limit)},
           {"deadline_seconds", static_cast<double>(plan.deadline.count()) / 1000.0}};
 }

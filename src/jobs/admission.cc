@@ -6,7 +6,7 @@
 
 namespace weir::jobs {
 
-Status ImmediateAdmission::Ask(Need need, std::function<void(Grant)> granted) {
+Status ImmediateAdmission::Ask(Need need, std::function<void(Result<Grant>)> granted) {
   for (std::size_t way = 0; way < need.ways.size(); ++way) {
     const bool last = way + 1 == need.ways.size();
     if (need.ways[way] > ledger_.available() && !last) {

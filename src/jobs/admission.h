@@ -20,8 +20,8 @@ class Admission {
   Admission& operator=(const Admission&) = delete;
   virtual ~Admission() = default;
   // `granted` is called once, from the loop, never from inside Ask, unless Withdraw comes first.
-  // Errors: kOverBudget and kDiskFull with the numbers, when it could never be granted.
-  virtual Status Ask(Need need, std::function<void(Grant)> granted) = 0;
+  // Errors, of both: kOverBudget and kDiskFull with the numbers, when it could never be granted.
+  virtual Status Ask(Need need, std::function<void(Result<Grant>)> granted) = 0;
   // Of a need that was granted already: nothing happens.
   virtual void Withdraw(const std::string& job) = 0;
 };
@@ -30,7 +30,7 @@ class Admission {
 class ImmediateAdmission final : public Admission {
  public:
   ImmediateAdmission(boost::asio::io_context& loop, memory::Ledger& ledger) : loop_(loop), ledger_(ledger) {}
-  Status Ask(Need need, std::function<void(Grant)> granted) override;
+  Status Ask(Need need, std::function<void(Result<Grant>)> granted) override;
   void Withdraw(const std::string& job) override;
 
  private:

@@ -141,14 +141,18 @@ class Run::Impl {
     }
     need.job = ask_.job;
     waiting_ = true;
-    auto asked = world_.admission.Ask(std::move(need), alive_.Guard([this, then = std::move(then)](Grant grant) {
-      if (ended_) {
-        return;
-      }
-      waiting_ = false;
-      lease_ = std::move(grant.lease);
-      then(grant.way);
-    }));
+    auto asked =
+        world_.admission.Ask(std::move(need), alive_.Guard([this, then = std::move(then)](Result<Grant> grant) {
+          if (ended_) {
+            return;
+          }
+          waiting_ = false;
+          if (!grant) {
+            return End(std::move(grant).error());
+          }
+          lease_ = std::move(grant->lease);
+          then(grant->way);
+        }));
     if (!asked) {
       waiting_ = false;
       End(std::move(asked).error());
@@ -332,7 +336,7 @@ class Run::Impl {
 
   // The chosen plan or a leaner one, whichever memory is there for.
   void Work() {
-    Need need{.disk = plan().forecast.output_limit,
+    Need need{.disk = plan().forecast.output_reserve,
               .disk_name = store::DiskOf(*target_),
               .disk_free = [target = target_] { return store::FreeSpace(*target); }};
     // After a kill at the limit the leaner plan gets the room of the one before it as well.

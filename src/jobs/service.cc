@@ -149,7 +149,7 @@ class JobService::Impl {
 
   // --- Admission ---------------------------------------------------------------------------------------------------
 
-  Status Ask(Need need, std::function<void(Grant)> granted) {
+  Status Ask(Need need, std::function<void(Result<Grant>)> granted) {
     const std::string job = need.job;
     WEIR_TRY(scheduler_.Ask(std::move(need)));
     asked_[job] = std::move(granted);
@@ -246,7 +246,7 @@ class JobService::Impl {
   Scheduler scheduler_;
   World world_;
   Jobs active_;
-  std::map<std::string, std::function<void(Grant)>> asked_;
+  std::map<std::string, std::function<void(Result<Grant>)>> asked_;
   std::map<std::string, std::unique_ptr<Run>> forecasts_;
   std::uint64_t version_ = 1;
   std::set<boost::asio::steady_timer*> watchers_;
@@ -409,7 +409,7 @@ ServiceFigures JobService::Impl::figures() const {
   figures.scheduler = scheduler_.figures();
   figures.draining = scheduler_.draining();
   for (const auto& [id, job] : active_) {
-    figures.unsaved += job.unsaved ? 1 : 0;
+    figures.unsaved += job.unsaved ? 1U : 0U;
     if (job.run) {
       figures.running.push_back({.job = id,
                                  .recipe = job.record.recipe,
@@ -512,11 +512,12 @@ void JobService::Impl::Turn() {
     auto asked = asked_.extract(granted->first);
     if (asked) {
       if (Active* job = Known(granted->first)) {
-        job->lease = granted->second.lease.size();
+        job->lease = granted->second ? granted->second->lease.size() : Bytes();
       }
-      boost::asio::post(parts_.loop,
-                        [then = std::move(asked.mapped()),
-                         grant = std::make_shared<Grant>(std::move(granted->second))] { then(std::move(*grant)); });
+      boost::asio::post(parts_.loop, [then = std::move(asked.mapped()),
+                                      grant = std::make_shared<Result<Grant>>(std::move(granted->second))] {
+        then(std::move(*grant));
+      });
     }
   }
   if (const auto next = scheduler_.NextChange()) {
@@ -575,11 +576,11 @@ void JobService::Impl::Begin(Active& job) {
                                  Error{.code = ErrorCode::kTerminated, .detail = "weir was told to end"})),
                              .account = {}});
   }
-  Ask ask{.job = id,
-          .request = job.stored.request,
-          .input_path = job.stored.input,
-          .output_path = job.stored.output.empty() ? job.stored.artifact : job.stored.output,
-          .overwrite = job.stored.overwrite};
+  jobs::Ask ask{.job = id,
+                .request = job.stored.request,
+                .input_path = job.stored.input,
+                .output_path = job.stored.output.empty() ? job.stored.artifact : job.stored.output,
+                .overwrite = job.stored.overwrite};
   ask.plans_to_skip = static_cast<std::size_t>(LeanerTries(job));
   ask.open_source = [this, input = job.stored.input]() -> Result<store::Source> { return OpenInput(input); };
   ask.open_target = [this, id, stored = job.stored](const store::Source& source) {
@@ -933,7 +934,7 @@ void JobService::Impl::Forecast(Submission submission, std::function<void(Result
     return refuse(std::move(source).error());
   }
   const std::string id = NewId();
-  Ask ask{.job = id, .request = *std::move(request), .input_path = submission.input, .output_path = {}};
+  jobs::Ask ask{.job = id, .request = *std::move(request), .input_path = submission.input, .output_path = {}};
   ask.open_source = [this, input = submission.input]() -> Result<store::Source> { return OpenInput(input); };
   if (auto queued = scheduler_.Enqueue(
           {.id = id, .owner = submission.owner, .priority = 100, .created = parts_.clock.WallNow()});
@@ -1212,7 +1213,7 @@ void JobService::Shutdown(std::chrono::milliseconds grace, std::function<void()>
   impl_->Shutdown(grace, std::move(done));
 }
 ServiceFigures JobService::figures() const { return impl_->figures(); }
-Status JobService::Ask(Need need, std::function<void(Grant)> granted) {
+Status JobService::Ask(Need need, std::function<void(Result<Grant>)> granted) {
   return impl_->Ask(std::move(need), std::move(granted));
 }
 void JobService::Withdraw(const std::string& job) { impl_->Withdraw(job); }

@@ -137,7 +137,7 @@ class JobService final : private Admission {
 
  private:
   JobService(Parts parts, SchedulerSettings order, ServiceSettings settings);
-  Status Ask(Need need, std::function<void(Grant)> granted) override;
+  Status Ask(Need need, std::function<void(Result<Grant>)> granted) override;
   void Withdraw(const std::string& job) override;
   class Impl;
   std::unique_ptr<Impl> impl_;

@@ -40,7 +40,8 @@ struct Forecast {
   Bytes data_limit;
   std::int64_t frames = 0;        // that the output will have; 0 when not a number of frames (copies of audio)
   std::int64_t frames_limit = 0;  // a child that passes this is stopped
-  Bytes output_limit;             // no output of this plan can be larger
+  Bytes output_limit;             // no output of this plan can be larger: a child that passes it is stopped
+  Bytes output_reserve;           // what is set aside on disk: more than ordinary pictures take, less than that limit
 };
 
 struct Plan {

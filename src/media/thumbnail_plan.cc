@@ -74,6 +74,7 @@ Result<Ladder> PlanThumbnail(const Source& source, const Request& request, const
   plan.forecast.frames = 1;
   plan.forecast.frames_limit = 2;
   plan.forecast.output_limit = Bytes(static_cast<std::uint64_t>(4.0 * out.width * out.height)) + Bytes::Mib(1);
+  plan.forecast.output_reserve = plan.forecast.output_limit;
   Need need = NeedOfProcess();
   need += NeedOfDecoder(video, 1);
   need += NeedOfStill(out, png);

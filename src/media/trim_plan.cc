@@ -213,6 +213,8 @@ Result<Ladder> PlanTrim(const Source& source, const Request& request, const Trim
   plan.forecast.output_limit = facts.size * 1.1 +
                                Bytes(static_cast<std::uint64_t>(Seconds(span) * audio.bits_per_second / 8)) +
                                Bytes::Mib(16);
+  const double share = length.count() > 0 ? std::min(1.0, Seconds(span) / Seconds(length)) : 1.0;
+  plan.forecast.output_reserve = std::min(plan.forecast.output_limit, facts.size * (share * 1.2) + Bytes::Mib(16));
   Need need = NeedOfProcess();
   need += NeedOfCopy(has_video ? &*facts.video : nullptr);
   need += NeedOfAudio(audio.encoders);
