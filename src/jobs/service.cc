@@ -143,6 +143,7 @@ class JobService::Impl {
               std::optional<std::map<std::string, std::string>> labels, Answer answer);
   boost::asio::awaitable<void> Changed(std::string id, std::uint64_t version, SteadyTime until);
   [[nodiscard]] std::uint64_t version() const { return version_; }
+  void Retain();
   void SetDraining(bool draining);
   void Shutdown(std::chrono::milliseconds grace, std::function<void()> done);
   [[nodiscard]] ServiceFigures figures() const;
@@ -236,7 +237,6 @@ class JobService::Impl {
   Result<store::Source> OpenInput(const std::string& input) const;
   // The job that has the same key and digest; kConflict when the digest is another.
   Result<std::optional<JobView>> Earlier(const JobRecord& record);
-  void Retain();
   void AwaitRetention();
   void CheckShutdown();
 
@@ -926,15 +926,19 @@ void JobService::Impl::Forecast(Submission submission, std::function<void(Result
   const auto refuse = [&](Error error) {
     boost::asio::post(parts_.loop, [answer, error = std::move(error)] { answer(Fail(error)); });
   };
-  auto request = media::RequestFromJson(submission.recipe, submission.params, OutputName(submission.output));
-  if (!request) {
-    return refuse(std::move(request).error());
+  std::optional<media::Request> wanted;
+  if (!submission.recipe.empty()) {
+    auto request = media::RequestFromJson(submission.recipe, submission.params, OutputName(submission.output));
+    if (!request) {
+      return refuse(std::move(request).error());
+    }
+    wanted = *std::move(request);
   }
   if (auto source = OpenInput(submission.input); !source) {
     return refuse(std::move(source).error());
   }
   const std::string id = NewId();
-  jobs::Ask ask{.job = id, .request = *std::move(request), .input_path = submission.input, .output_path = {}};
+  jobs::Ask ask{.job = id, .request = std::move(wanted), .input_path = submission.input, .output_path = {}};
   ask.open_source = [this, input = submission.input]() -> Result<store::Source> { return OpenInput(input); };
   if (auto queued = scheduler_.Enqueue(
           {.id = id, .owner = submission.owner, .priority = 100, .created = parts_.clock.WallNow()});
@@ -1208,6 +1212,7 @@ boost::asio::awaitable<void> JobService::Changed(std::string id, std::uint64_t v
   return impl_->Changed(std::move(id), version, until);
 }
 std::uint64_t JobService::version() const { return impl_->version(); }
+void JobService::Sweep() { impl_->Retain(); }
 void JobService::SetDraining(bool draining) { impl_->SetDraining(draining); }
 void JobService::Shutdown(std::chrono::milliseconds grace, std::function<void()> done) {
   impl_->Shutdown(grace, std::move(done));

@@ -108,8 +108,8 @@ class JobService final : private Admission {
   // Errors: kBadParameters, kOutputFormat, kForbidden and the kInput... of the roots, kBusy (queue full, draining),
   // kConflict (the key was used for something else), those of the store. The same key again answers the same job.
   void Submit(Submission submission, Answer answer);
-  // A forecast of the same request: nothing is stored or started but the probe. The account is whole or has a
-  // refusal.
+  // A forecast of the same request, or ("" as recipe) the facts about its input: nothing is stored or started but the
+  // probe. The account is whole or has a refusal.
   void Forecast(Submission submission, std::function<void(Result<Account>)> answer);
 
   Result<JobView> Find(const std::string& id);  // kNotFound
@@ -129,6 +129,8 @@ class JobService final : private Admission {
   boost::asio::awaitable<void> Changed(std::string id, std::uint64_t version, SteadyTime until);
   [[nodiscard]] std::uint64_t version() const;  // of all jobs together
 
+  // Removes at once what its time has come for.
+  void Sweep();
   void SetDraining(bool draining);
   // No new starts; runs may end until `grace` is over; then children are stopped and their jobs queued again.
   // `done` when nothing runs and all is on disk.

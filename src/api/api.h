@@ -1,0 +1,64 @@
+// Api: HTTP words to our words and back: routes, JSON, status codes, event feeds. Decides nothing about jobs.
+// The routes of the systems that Weir replaces are here as well, answered from the same facts.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "http/message.h"
+#include "http/server.h"
+#include "jobs/service.h"
+
+namespace weir::api {
+
+// What the daemon as a whole is doing, read anew at each call.
+struct SystemReading {
+  Bytes budget;
+  Bytes own_use;  // set aside for the daemon
+  Bytes leased;
+  Bytes available;
+  std::string backend;        // of the limits: "cgroup-v2", ...
+  Bytes own_memory;           // PSS of the daemon
+  Bytes tree_memory;          // with all its children
+  std::size_t processes = 0;  // children
+  std::size_t descriptors = 0;
+  std::size_t threads = 0;
+  std::string not_ready;  // why no work can be taken; "" when it can
+  http::ServerFigures http;
+};
+
+struct Facts {  // that do not change while it runs
+  std::string version;
+  std::string ffmpeg;
+  std::string ffprobe;
+  std::string ffmpeg_version;
+  std::vector<std::string> missing_layers;
+  std::size_t slots = 0;
+  std::size_t most_queued = 0;
+  SteadyTime started{};
+};
+
+class Api {
+ public:
+  // All outlive this. `artifacts` as given to the service.
+  Api(const Clock& clock, jobs::JobService& service, const store::Artifacts& artifacts, Facts facts,
+      std::function<SystemReading()> reading);
+  Api(const Api&) = delete;
+  Api& operator=(const Api&) = delete;
+  ~Api();
+
+  // The handler for http::Server.
+  boost::asio::awaitable<http::Response> Answer(http::Request request);
+
+  class Impl;
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace weir::api

@@ -1,0 +1,54 @@
+#include "api/fields.h"
+
+#include <gtest/gtest.h>
+
+namespace weir::api {
+namespace {
+
+Result<Fields> Of(std::string_view body) { return Fields::Parse(body, {"recipe", "priority", "labels", "inputs"}); }
+
+TEST(Fields, RefusesWhatIsNotAnObject) {
+  for (const char* body : {"", "[]", "1", "\"x\"", "{", "{\"recipe\":}", "{\"recipe\":\"\xff\"}", "nul"}) {
+    const auto fields = Of(body);
+    ASSERT_FALSE(fields) << body;
+    EXPECT_EQ(fields.error().code, ErrorCode::kMalformed) << body;
+  }
+  std::string deep;
+  for (int i = 0; i < 40; ++i) {
+    deep += "{\"labels\":";
+  }
+  EXPECT_EQ(Of(deep + "1" + std::string(40, '}')).error().code, ErrorCode::kMalformed);
+}
+
+TEST(Fields, NamesTheNearestKnownField) {
+  const auto fields = Of(R"({"recipee":"crop"})");
+  ASSERT_FALSE(fields);
+  EXPECT_EQ(fields.error().code, ErrorCode::kBadParameters);
+  EXPECT_NE(fields.error().detail.find("did you mean \"recipe\""), std::string::npos) << fields.error().detail;
+}
+
+TEST(Fields, RefusesANameGivenTwice) {
+  EXPECT_FALSE(Of(R"({"recipe":"crop","recipe":"trim"})"));
+  EXPECT_FALSE(Of(R"({"recipe":"crop","labels":{"a":"b"},"re\u0063ipe":"trim"})"));
+  EXPECT_TRUE(Of(R"({"recipe":"crop, \"recipe\": x","labels":{"recipe":"b"}})"));
+}
+
+TEST(Fields, KeepsToTypesAndRanges) {
+  const auto fields = Of(R"({"recipe":7,"priority":101,"labels":{"a":1},"inputs":["a","b"]})");
+  ASSERT_TRUE(fields);
+  EXPECT_FALSE(fields->Text("recipe"));
+  EXPECT_FALSE(fields->Integer("priority", 0, 100));
+  EXPECT_FALSE(fields->Labels("labels"));
+  EXPECT_FALSE(fields->Texts("inputs", 1));
+  EXPECT_EQ(fields->Texts("inputs", 2)->value().size(), 2U);
+}
+
+TEST(Fields, NullIsAbsent) {
+  const auto fields = Of(R"({"recipe":null})");
+  ASSERT_TRUE(fields);
+  EXPECT_FALSE(fields->Has("recipe"));
+  EXPECT_EQ(fields->Text("recipe").value(), std::nullopt);
+}
+
+}  // namespace
+}  // namespace weir::api

@@ -1,0 +1,113 @@
+#include "api/job_json.h"
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <utility>
+
+namespace weir::api {
+
+namespace json = boost::json;
+
+json::object Document(const std::string& text) {
+  boost::system::error_code error;
+  auto value = json::parse(text, error);
+  return !error && value.is_object() ? std::move(value.as_object()) : json::object();
+}
+
+json::value ProgressAsJson(const jobs::JobView& view) {
+  if (!view.live || !view.live->progress) {
+    return nullptr;
+  }
+  const auto& live = *view.live;
+  const auto& progress = *live.progress;
+  json::object out{{"frame", progress.frame}, {"fps", progress.fps}, {"ratio", nullptr}, {"eta_seconds", nullptr}};
+  out["speed"] = progress.speed > 0 ? json::value(progress.speed) : json::value();
+  double ratio = -1;
+  if (live.length && live.length->count() > 0) {
+    ratio = Seconds(progress.out_time) / Seconds(*live.length);
+  } else if (live.frames > 0) {
+    ratio = static_cast<double>(progress.frame) / static_cast<double>(live.frames);
+  }
+  if (ratio >= 0) {
+    out["ratio"] = std::clamp(ratio, 0.0, 1.0);
+  }
+  if (live.length && progress.speed > 0) {
+    out["eta_seconds"] = std::max(0.0, Seconds(*live.length - progress.out_time) / progress.speed);
+  }
+  return out;
+}
+
+json::object JobAsJson(const jobs::JobView& view) {
+  const auto& record = view.record;
+  const auto date = [](const std::optional<WallTime>& time) {
+    return time ? json::value(ToRfc3339(*time)) : json::value();
+  };
+  auto request = Document(record.request);
+  auto outcome = Document(record.outcome);
+  const auto take = [](json::object& from, const char* key) {
+    auto* value = from.if_contains(key);
+    return value != nullptr ? std::move(*value) : json::value();
+  };
+  json::object out{{"id", record.id},
+                   {"recipe", record.recipe},
+                   {"state", store::NameOf(record.state)},
+                   {"paused", record.paused},
+                   {"attempt", record.attempt},
+                   {"priority", record.priority},
+                   {"owner", record.owner.empty() ? json::value() : json::value(record.owner)},
+                   {"labels", Document(record.labels)},
+                   {"created", ToRfc3339(record.created)},
+                   {"updated", ToRfc3339(record.updated)},
+                   {"started", date(record.started)},
+                   {"ended", date(record.ended)},
+                   {"not_before", date(record.not_before)}};
+  out["inputs"] = json::array{take(request, "input")};
+  auto output = take(request, "output");
+  out["outputs"] = output.is_string() && !output.as_string().empty() ? json::array{std::move(output)} : json::array{};
+  out["params"] = take(request, "params");
+  out["progress"] = ProgressAsJson(view);
+  const char* reason = view.live ? jobs::NameOf(view.live->waiting_for) : "";
+  out["waiting_for"] = *reason != '\0' ? json::value(reason) : json::value();
+  out["position"] = view.live && view.live->position ? json::value(*view.live->position) : json::value();
+  for (const char* key : {"plan", "memory", "source", "output", "checks", "notes", "time", "failure"}) {
+    out[key] = take(outcome, key);
+  }
+  json::array artifacts;
+  // Before the end they are what may appear, not what has.
+  if (auto found = take(outcome, "artifacts"); record.state == store::JobState::kSucceeded && found.is_array()) {
+    for (auto& item : found.as_array()) {
+      if (!item.is_object()) {
+        continue;
+      }
+      auto artifact = std::move(item.as_object());
+      artifact.erase("identity");
+      if (!artifact.contains("path") && artifact.contains("name")) {
+        artifact["url"] = "/v1/jobs/" + record.id + "/artifacts/" + std::string(artifact.at("name").as_string());
+      }
+      artifacts.push_back(std::move(artifact));
+    }
+  }
+  out["artifacts"] = std::move(artifacts);
+  return out;
+}
+
+json::object EventData(const store::EventRecord& event) {
+  json::object data{{"job", event.job}, {"time", ToRfc3339(event.time)}};
+  for (auto& member : Document(event.data)) {
+    data[member.key()] = std::move(member.value());
+  }
+  return data;
+}
+
+std::string EventText(std::int64_t id, std::string_view type, const json::object& data) {
+  std::string text;
+  if (id > 0) {
+    text += "id: " + std::to_string(id) + "\n";
+  }
+  text += "event: ";
+  text += type;
+  text += "\ndata: " + json::serialize(data) + "\n\n";
+  return text;
+}
+
+}  // namespace weir::api

@@ -1,0 +1,277 @@
+#include "api/system_json.h"
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <cstdio>
+
+#include "jobs/account_json.h"
+
+namespace weir::api {
+namespace {
+
+namespace json = boost::json;
+
+// The levels of the systems that asked for them, of the whole tree against the budget.
+constexpr double kWarning = 0.85;
+constexpr double kCritical = 0.95;
+// Likewise.
+constexpr std::size_t kManyDescriptors = 1000;
+constexpr std::size_t kManyChildren = 10;
+
+double ShareOf(const SystemReading& reading) {
+  return reading.budget.count() == 0
+             ? 0
+             : static_cast<double>(reading.tree_memory.count()) / static_cast<double>(reading.budget.count());
+}
+
+const char* LevelOf(double share) {
+  return share >= kCritical ? "critical" : share >= kWarning ? "warning" : "normal";
+}
+const char* StatusOf(double share) {
+  return share >= kCritical ? "critical" : share >= kWarning ? "warning" : "healthy";
+}
+
+std::int64_t Count(const SystemView& view, store::JobState state) {
+  const auto index = static_cast<std::size_t>(state);
+  return index < view.figures.by_state.size() ? view.figures.by_state[index] : 0;
+}
+
+std::int64_t Processing(const SystemView& view) {
+  using enum store::JobState;
+  std::int64_t sum = 0;
+  for (const auto state : {kFetching, kRunning, kVerifying, kPublishing}) {
+    sum += Count(view, state);
+  }
+  return sum;
+}
+
+std::int64_t Ended(const SystemView& view) {
+  using enum store::JobState;
+  return Count(view, kSucceeded) + Count(view, kFailed) + Count(view, kCancelled);
+}
+
+double Milliseconds(Duration duration) { return Seconds(duration) * 1000.0; }
+
+json::object RequestsAsJson(const SystemView& view) {
+  return {{"count", view.window.count()},
+          {"failed", view.window.failed()},
+          {"samples", view.window.samples()},
+          {"avg", Milliseconds(view.window.Mean())},
+          {"p95", Milliseconds(view.window.Quantile(0.95))},
+          {"p99", Milliseconds(view.window.Quantile(0.99))}};
+}
+
+double UptimeOf(const SystemView& view) { return Seconds(view.now - view.facts.started); }
+
+void Metric(std::string& text, const char* name, const char* type, const char* help, double value,
+            const std::string& label = {}) {
+  if (help != nullptr) {
+    text += std::string("# HELP ") + name + " " + help + "\n# TYPE " + name + " " + type + "\n";
+  }
+  char number[32];
+  std::snprintf(number, sizeof number, "%.17g", value);
+  text += std::string(name) + label + " " + number + "\n";
+}
+
+}  // namespace
+
+json::object SystemAsJson(const SystemView& view) {
+  const auto& reading = view.reading;
+  json::array running;
+  for (const auto& child : view.figures.running) {
+    running.push_back(json::object{{"job", child.job},
+                                   {"recipe", child.recipe},
+                                   {"plan", jobs::Text(child.plan)},
+                                   {"lease_bytes", child.lease.count()},
+                                   {"memory_bytes", child.memory.count()},
+                                   {"seconds", Seconds(view.now - child.since)}});
+  }
+  json::object jobs;
+  for (std::size_t i = 0; i < store::kJobStates; ++i) {
+    jobs[store::NameOf(static_cast<store::JobState>(i))] = Count(view, static_cast<store::JobState>(i));
+  }
+  const bool ready = reading.not_ready.empty() && !view.figures.draining;
+  return {{"version", view.facts.version},
+          {"uptime_seconds", UptimeOf(view)},
+          {"ready", ready},
+          {"draining", view.figures.draining},
+          {"memory", json::object{{"budget_bytes", reading.budget.count()},
+                                  {"own_bytes", reading.own_use.count()},
+                                  {"leased_bytes", reading.leased.count()},
+                                  {"available_bytes", reading.available.count()},
+                                  {"backend", reading.backend},
+                                  {"own_pss_bytes", reading.own_memory.count()},
+                                  {"tree_bytes", reading.tree_memory.count()}}},
+          {"running", std::move(running)},
+          {"queue", json::object{{"waiting", view.figures.scheduler.queued},
+                                 {"running", view.figures.scheduler.running},
+                                 {"needs_waiting", view.figures.scheduler.needs_waiting},
+                                 {"limit", view.facts.most_queued},
+                                 {"slots", view.facts.slots},
+                                 {"unsaved", view.figures.unsaved}}},
+          {"jobs", std::move(jobs)},
+          {"requests", json::object{{"total", reading.http.requests},
+                                    {"in_flight", reading.http.in_flight},
+                                    {"connections", reading.http.connections}}},
+          {"tools", json::object{{"ffmpeg", jobs::Text(view.facts.ffmpeg)},
+                                 {"ffprobe", jobs::Text(view.facts.ffprobe)},
+                                 {"version", jobs::Text(view.facts.ffmpeg_version)}}},
+          {"sandbox", json::object{{"missing", jobs::Strings(view.facts.missing_layers)}}}};
+}
+
+std::string Metrics(const SystemView& view) {
+  const auto& reading = view.reading;
+  const auto bytes = [](Bytes amount) { return static_cast<double>(amount.count()); };
+  std::string text;
+  Metric(text, "weir_memory_budget_bytes", "gauge", "Everything that Weir and its children may use.",
+         bytes(reading.budget));
+  Metric(text, "weir_memory_leased_bytes", "gauge", "Held by leases of children.", bytes(reading.leased));
+  Metric(text, "weir_memory_tree_bytes", "gauge", "Proportional set size of the daemon and its children.",
+         bytes(reading.tree_memory));
+  Metric(text, "weir_memory_own_bytes", "gauge", "Proportional set size of the daemon.", bytes(reading.own_memory));
+  Metric(text, "weir_memory_backend_info", "gauge", "Which mechanism keeps the limits.", 1,
+         "{backend=\"" + reading.backend + "\"}");
+  Metric(text, "weir_children", "gauge", "Live child processes.", static_cast<double>(reading.processes));
+  for (std::size_t i = 0; i < store::kJobStates; ++i) {
+    const auto state = static_cast<store::JobState>(i);
+    Metric(text, "weir_jobs", "gauge", i == 0 ? "Stored jobs by state." : nullptr,
+           static_cast<double>(Count(view, state)), std::string("{state=\"") + store::NameOf(state) + "\"}");
+  }
+  Metric(text, "weir_queue_waiting", "gauge", "Jobs that wait for a slot.",
+         static_cast<double>(view.figures.scheduler.queued));
+  Metric(text, "weir_steps_waiting", "gauge", "Steps of running jobs that wait for memory or disk.",
+         static_cast<double>(view.figures.scheduler.needs_waiting));
+  Metric(text, "weir_jobs_started_total", "counter", "Slots given since the start.",
+         static_cast<double>(view.figures.scheduler.started));
+  Metric(text, "weir_http_requests_total", "counter", "Requests since the start.",
+         static_cast<double>(reading.http.requests));
+  Metric(text, "weir_http_connections", "gauge", "Open connections.", static_cast<double>(reading.http.connections));
+  Metric(text, "weir_http_connections_refused_total", "counter", "Connections beyond the limit.",
+         static_cast<double>(reading.http.refused));
+  Metric(text, "weir_ready", "gauge", "1 when work can be taken.",
+         reading.not_ready.empty() && !view.figures.draining ? 1 : 0);
+  Metric(text, "weir_uptime_seconds", "gauge", "Since the start.", UptimeOf(view));
+  return text;
+}
+
+json::object PerformanceAsJson(const SystemView& view) {
+  const auto& reading = view.reading;
+  const double share = ShareOf(reading);
+  return {
+      {"memory", json::object{{"rss", reading.own_memory.count()},
+                              {"tree", reading.tree_memory.count()},
+                              {"budget", reading.budget.count()},
+                              {"leased", reading.leased.count()},
+                              {"percentage", share * 100.0},
+                              {"level", LevelOf(share)}}},
+      {"requests", RequestsAsJson(view)},
+      {"jobs", json::object{{"pending", Count(view, store::JobState::kQueued)}, {"processing", Processing(view)}}},
+      {"uptime", UptimeOf(view)},
+      {"timestamp", ToRfc3339(view.date)}};
+}
+
+json::object HealthAsJson(const SystemView& view) {
+  const bool usable = view.reading.not_ready.empty();
+  return {{"status", usable ? "ok" : "unusable"},
+          {"reason", usable ? json::value() : json::value(view.reading.not_ready)},
+          {"uptime", UptimeOf(view)},
+          {"version", view.facts.version},
+          {"tools", json::object{{"ffmpeg", !view.facts.ffmpeg.empty()},
+                                 {"ffprobe", !view.facts.ffprobe.empty()},
+                                 {"ffmpegVersion", jobs::Text(view.facts.ffmpeg_version)}}},
+          {"timestamp", ToRfc3339(view.date)}};
+}
+
+json::object HealthMemoryAsJson(const SystemView& view) {
+  const auto& reading = view.reading;
+  const double share = ShareOf(reading);
+  json::array recommendations;
+  const auto recommend = [&](const char* priority, const std::string& action) {
+    recommendations.push_back(json::object{{"priority", priority}, {"action", action}});
+  };
+  if (share >= kCritical) {
+    recommend("high",
+              "the budget is all but used: new steps wait for memory; a larger --memory lets more run at once");
+  } else if (view.figures.scheduler.needs_waiting > 0) {
+    recommend("medium", "steps wait for memory or disk; a larger --memory lets more run at once");
+  }
+  if (view.figures.unsaved > 0) {
+    recommend("high", "changes cannot be written to the data folder; see the log, and free space on its disk");
+  }
+  if (view.figures.draining) {
+    recommend("low", "nothing new is started while draining; POST /v1/undrain ends that");
+  }
+  return {{"status", StatusOf(share)},
+          {"memory", json::object{{"rss", reading.tree_memory.count()},
+                                  {"heapUsed", reading.own_memory.count()},
+                                  {"budget", reading.budget.count()},
+                                  {"percentage", share * 100.0},
+                                  {"level", LevelOf(share)}}},
+          {"cache", json::object{{"entries", 0}, {"size", 0}, {"hitRate", nullptr}}},
+          {"jobs", json::object{{"count", Count(view, store::JobState::kQueued) + Processing(view) + Ended(view)},
+                                {"pending", Count(view, store::JobState::kQueued)},
+                                {"processing", Processing(view)},
+                                {"completed", Count(view, store::JobState::kSucceeded)}}},
+          {"recommendations", std::move(recommendations)},
+          {"timestamp", ToRfc3339(view.date)}};
+}
+
+json::object ResourcesAsJson(const SystemView& view) {
+  const auto& reading = view.reading;
+  json::array warnings;
+  if (reading.descriptors > kManyDescriptors) {
+    warnings.push_back(json::string("more than " + std::to_string(kManyDescriptors) + " open file handles"));
+  }
+  if (reading.processes > kManyChildren) {
+    warnings.push_back(json::string("more than " + std::to_string(kManyChildren) + " active processes"));
+  }
+  if (ShareOf(reading) >= kWarning) {
+    warnings.push_back(
+        json::string("memory is above " + std::to_string(static_cast<int>(kWarning * 100)) + " % of the budget"));
+  }
+  return {{"openFileHandles", reading.descriptors},
+          {"activeProcesses", reading.processes},
+          {"allocatedMemoryBytes", reading.own_memory.count()},
+          {"workingSetBytes", reading.tree_memory.count()},
+          {"threadCount", reading.threads},
+          {"timestamp", ToRfc3339(view.date)},
+          {"warnings", std::move(warnings)}};
+}
+
+json::object VideoInfoAsJson(const std::string& path, const media::MediaFacts& facts) {
+  json::object out{{"path", jobs::Text(path)},
+                   {"duration", Seconds(facts.length())},
+                   {"size", facts.size.count()},
+                   {"format", jobs::Text(facts.container)},
+                   {"hasAudio", !facts.audio.empty()},
+                   {"width", nullptr},
+                   {"height", nullptr},
+                   {"fps", nullptr},
+                   {"bitrate", nullptr}};
+  if (facts.video) {
+    out["width"] = facts.video->displayed().width;
+    out["height"] = facts.video->displayed().height;
+    if (facts.video->average_rate.known()) {
+      out["fps"] = facts.video->average_rate.value();
+    }
+  }
+  if (facts.length().count() > 0) {
+    out["bitrate"] = static_cast<double>(facts.size.count()) * 8.0 / Seconds(facts.length());
+  }
+  return out;
+}
+
+std::string TypeOfName(const std::string& name) {
+  const std::string extension = name.substr(name.rfind('.') + 1);
+  for (const auto& [known, type] :
+       {std::pair{"mp4", "video/mp4"}, std::pair{"webm", "video/webm"}, std::pair{"mkv", "video/x-matroska"},
+        std::pair{"mov", "video/quicktime"}, std::pair{"ts", "video/mp2t"}, std::pair{"m4a", "audio/mp4"},
+        std::pair{"jpg", "image/jpeg"}, std::pair{"png", "image/png"}}) {
+    if (extension == known) {
+      return type;
+    }
+  }
+  return "application/octet-stream";
+}
+
+}  // namespace weir::api
