@@ -1,5 +1,5 @@
-// Any text in place of a request's parameters: a request that reads back from what is written of it, or a sentence that
-// is safe to print. The first byte chooses the recipe and the output.
+// Any text in place of a request's parameters: a request that reads back from what is written of it, or a sentence
+// that is safe to print. The first byte chooses the recipe and the output.
 #include <cstddef>
 #include <cstdint>
 #include <string>
