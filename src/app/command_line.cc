@@ -116,11 +116,13 @@ Result<T> Named(const char* option, Result<T> result) {
   return result;
 }
 
-Result<int> ParseCrf(const std::string& text, std::uint64_t highest) {
+Result<int> ParseWhole(const char* option, const std::string& text, const media::WholeRange& range) {
   const auto number = ParseUnsigned(text);
-  if (!number || *number > highest) {
-    return Fail(ErrorCode::kBadParameters,
-                "--crf: " + Quoted(text) + " is not a whole number from 0 to " + std::to_string(highest));
+  if (!number || *number > static_cast<std::uint64_t>(range.high) ||
+      !range.Holds(static_cast<std::int64_t>(*number))) {
+    return Fail(ErrorCode::kBadParameters, std::string(option) + ": " + Quoted(text) +
+                                               " is not a whole number from " + std::to_string(range.low) + " to " +
+                                               std::to_string(range.high));
   }
   return static_cast<int>(*number);
 }
@@ -137,7 +139,7 @@ Result<media::Recipe> ParseRecipe(const std::string& name, const Words& words, m
       }
     }
     if (!words.crf.empty()) {
-      WEIR_ASSIGN(crop.crf, ParseCrf(words.crf, 51));
+      WEIR_ASSIGN(crop.crf, ParseWhole("--crf", words.crf, media::kX264Crf));
     }
     if (!words.preset.empty()) {
       WEIR_ASSIGN(crop.preset, Named("--preset", media::ParsePreset(words.preset)));
@@ -157,15 +159,9 @@ Result<media::Recipe> ParseRecipe(const std::string& name, const Words& words, m
                                                    "; the part would be empty");
       }
     }
-    if (words.mode == "copy") {
-      trim.mode = media::Trim::Mode::kCopy;
-    } else if (words.mode == "exact") {
-      trim.mode = media::Trim::Mode::kExact;
-    } else if (words.mode != "auto") {
-      return Fail(ErrorCode::kBadParameters, "--mode: " + Quoted(words.mode) + " is not one of auto, copy, exact");
-    }
+    WEIR_ASSIGN(trim.mode, Named("--mode", media::ParseTrimMode(words.mode)));
     if (!words.crf.empty()) {
-      WEIR_ASSIGN(trim.crf, ParseCrf(words.crf, 51));
+      WEIR_ASSIGN(trim.crf, ParseWhole("--crf", words.crf, media::kX264Crf));
     }
     if (!words.preset.empty()) {
       WEIR_ASSIGN(trim.preset, Named("--preset", media::ParsePreset(words.preset)));
@@ -178,7 +174,7 @@ Result<media::Recipe> ParseRecipe(const std::string& name, const Words& words, m
       WEIR_ASSIGN(transcode.fit, Named("--fit", media::ParseSize(words.fit)));
     }
     if (!words.crf.empty()) {
-      WEIR_ASSIGN(transcode.crf, ParseCrf(words.crf, output == media::Container::kWebm ? 63 : 51));
+      WEIR_ASSIGN(transcode.crf, ParseWhole("--crf", words.crf, media::TranscodeCrf(output)));
     }
     if (!words.preset.empty()) {
       WEIR_ASSIGN(transcode.preset, Named("--preset", media::ParsePreset(words.preset)));
@@ -190,12 +186,7 @@ Result<media::Recipe> ParseRecipe(const std::string& name, const Words& words, m
     WEIR_ASSIGN(thumbnail.at, Named("--at", media::ParseTime(words.at)));
   }
   if (!words.width.empty()) {
-    const auto width = ParseUnsigned(words.width);
-    if (!width || *width < 16 || *width > 8192) {
-      return Fail(ErrorCode::kBadParameters,
-                  "--width: " + Quoted(words.width) + " is not a whole number from 16 to 8192");
-    }
-    thumbnail.width = static_cast<int>(*width);
+    WEIR_ASSIGN(thumbnail.width, ParseWhole("--width", words.width, media::kSide));
   }
   return thumbnail;
 }

@@ -11,11 +11,10 @@
 namespace weir::media {
 namespace {
 
-constexpr std::int64_t kMaxAspectPart = 10'000;
-constexpr std::int64_t kMaxAspectRatio = 20;
-constexpr std::uint64_t kMinSide = 16;
-constexpr std::uint64_t kMaxSide = 8192;
-constexpr double kMaxHours = 1000;
+// A number from text that may be beyond 63 bits.
+bool Holds(const WholeRange& range, std::uint64_t number) {
+  return number <= static_cast<std::uint64_t>(range.high) && range.Holds(static_cast<std::int64_t>(number));
+}
 
 std::unexpected<Error> Refuse(std::string sentence) { return Fail(ErrorCode::kBadParameters, std::move(sentence)); }
 
@@ -105,8 +104,7 @@ Result<Rational> ParseAspect(std::string_view text) {
   const auto width = ParseUnsigned(text.substr(0, colon));
   const auto height = ParseUnsigned(text.substr(colon + 1));
   if (!width || !height) return refuse("is not two whole numbers with a colon between");
-  if (*width < 1 || *height < 1 || *width > kMaxAspectPart || *height > kMaxAspectPart)
-    return refuse("is out of range");
+  if (!Holds(kAspectPart, *width) || !Holds(kAspectPart, *height)) return refuse("is out of range");
   const auto w = static_cast<std::int64_t>(*width);
   const auto h = static_cast<std::int64_t>(*height);
   if (w > h * kMaxAspectRatio || h > w * kMaxAspectRatio) return refuse("is too far from square");
@@ -144,8 +142,7 @@ Result<Size> ParseSize(std::string_view text) {
   const auto width = ParseUnsigned(text.substr(0, cross));
   const auto height = ParseUnsigned(text.substr(cross + 1));
   if (!width || !height) return refuse("is not two whole numbers with an x between");
-  if (*width < kMinSide || *height < kMinSide || *width > kMaxSide || *height > kMaxSide)
-    return refuse("is out of range");
+  if (!Holds(kSide, *width) || !Holds(kSide, *height)) return refuse("is out of range");
   if (*width % 2 != 0 || *height % 2 != 0) return refuse("has an odd number, which this kind of video cannot have");
   return Size{.width = static_cast<int>(*width), .height = static_cast<int>(*height)};
 }
@@ -158,7 +155,7 @@ Result<MediaTime> ParseTime(std::string_view text) {
                   " is not a time: give seconds (12.5), a clock time (1:02:03.25) or a unit (90s, 500ms, 2m)");
   }
   if (*seconds < 0) return Refuse("the time " + Quoted(text) + " is negative: give 0 or more");
-  if (*seconds > kMaxHours * 3600)
+  if (*seconds > Seconds(kLongestTime))
     return Refuse("the time " + Quoted(text) + " is out of range: give at most 1000 hours");
   return MediaTime(std::llround(*seconds * 1e6));
 }
@@ -173,6 +170,18 @@ Result<std::string> ParsePreset(std::string_view text) {
   const auto& names = PresetNames();
   if (std::ranges::find(names, text) != names.end()) return std::string(text);
   return Refuse("the preset " + Quoted(text) + " is not known: give " + Listed(names) + Hint(text, names));
+}
+
+const std::vector<std::string>& TrimModeNames() {
+  static const std::vector<std::string> kNames = {"auto", "copy", "exact"};
+  return kNames;
+}
+
+Result<weir::media::Trim::Mode> ParseTrimMode(std::string_view text) {
+  const auto& names = TrimModeNames();
+  const auto name = std::ranges::find(names, text);
+  if (name != names.end()) return static_cast<weir::media::Trim::Mode>(name - names.begin());
+  return Refuse(Quoted(text) + " is not one of auto, copy, exact");
 }
 
 Result<Container> ContainerOf(std::string_view file_name, const std::vector<Container>& allowed) {

@@ -2,9 +2,12 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
+#include <sched.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -32,6 +35,33 @@ auto Retry(Call call) {
 
 int OpenRetry(int folder, const char* name, int flags, mode_t mode = 0) {
   return Retry([&] { return ::openat(folder, name, flags | O_CLOEXEC, mode); });
+}
+
+int OpenBeneath(int root, const char* name, int flags) {
+  open_how how{};
+  how.flags = static_cast<decltype(how.flags)>(flags | O_CLOEXEC);
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+  // EAGAIN: something was renamed somewhere while ".." in a link was followed, so the kernel will not vouch for it.
+  for (int round = 0;; ++round) {
+    const long fd = Retry([&] { return ::syscall(SYS_openat2, root, name, &how, sizeof(how)); });
+    if (fd >= 0 || errno != EAGAIN || round == 1000) return static_cast<int>(fd);
+    ::sched_yield();
+  }
+}
+
+// Without a name that the kernel would cut: ENOENT.
+int OpenPlace(const Place& place, int flags) {
+  if (HasNul(place.path)) {
+    errno = ENOENT;
+    return -1;
+  }
+  if (place.root < 0) return OpenRetry(AT_FDCWD, place.path.c_str(), flags);
+  return OpenBeneath(place.root, place.path.c_str(), flags);
+}
+
+Error Forbidden(const std::string& path) {
+  return {.code = ErrorCode::kForbidden,
+          .detail = Quoted(path) + " leads out of the folder that it must stay in; name a file below it"};
 }
 
 FileIdentity IdentityOf(const struct stat& info) {
@@ -193,16 +223,44 @@ Status WriteAll(int fd, std::string_view content, const std::string& name) {
   return {};
 }
 
-Result<InputFile> OpenInput(const std::string& path) {
-  if (HasNul(path)) return std::unexpected(InputError(path, ENOENT));
+Status CheckBeneath(int root) {
+  const UniqueFd fd(OpenBeneath(root, ".", O_PATH | O_DIRECTORY));
+  if (fd) return {};
+  const int error = errno;
+  if (error != ENOSYS && error != EPERM) {
+    return std::unexpected(SystemError("cannot open the folder " + Quoted(PathOf(root)), error));
+  }
+  return std::unexpected(
+      SystemError("cannot keep names beneath a folder: Linux 5.6 or later is needed, with the call "
+                  "openat2 permitted",
+                  error));
+}
+
+Result<std::optional<Entry>> LookUp(const Place& place) {
+  const UniqueFd fd(OpenPlace(place, O_PATH));
   struct stat info{};
-  // Looked at before opening, because opening a device can have effects.
-  if (::stat(path.c_str(), &info) != 0) return std::unexpected(InputError(path, errno));
+  if (fd && ::fstat(fd.get(), &info) == 0) {
+    return Entry{.identity = IdentityOf(info), .is_folder = S_ISDIR(info.st_mode)};
+  }
+  if (errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG) return std::nullopt;
+  if (errno == EXDEV) return Fail(Forbidden(place.shown));
+  return Fail(InputError(place.shown, errno));
+}
+
+Result<InputFile> OpenInput(const Place& place) {
+  const std::string& path = place.shown;
+  // Looked at before opening, because opening a device can have effects; and what was looked at is what is opened.
+  const UniqueFd seen(OpenPlace(place, O_PATH));
+  if (!seen) return Fail(errno == EXDEV ? Forbidden(path) : InputError(path, errno));
+  struct stat info{};
+  if (::fstat(seen.get(), &info) != 0) return std::unexpected(InputError(path, errno));
   if (!S_ISREG(info.st_mode)) return std::unexpected(NotAFile(path, info.st_mode));
-  UniqueFd fd(OpenRetry(AT_FDCWD, path.c_str(), O_RDONLY | O_NOCTTY | O_NONBLOCK));
+  const std::string name = "/proc/self/fd/" + std::to_string(seen.get());
+  UniqueFd fd(OpenRetry(AT_FDCWD, name.c_str(), O_RDONLY | O_NOCTTY | O_NONBLOCK));
+  if (!fd && errno == ENOENT)
+    return std::unexpected(SystemError("cannot open " + Quoted(path) + " through /proc", errno));
   if (!fd) return std::unexpected(InputError(path, errno));
   if (::fstat(fd.get(), &info) != 0) return std::unexpected(InputError(path, errno));
-  if (!S_ISREG(info.st_mode)) return std::unexpected(NotAFile(path, info.st_mode));
   if (info.st_size == 0)
     return Fail(ErrorCode::kInputEmpty, Quoted(path) + " is empty (0 bytes); copy or record it again");
   ::fcntl(fd.get(), F_SETFL, O_RDONLY);
@@ -210,11 +268,13 @@ Result<InputFile> OpenInput(const std::string& path) {
       .fd = std::move(fd), .identity = IdentityOf(info), .size = Bytes(static_cast<std::uint64_t>(info.st_size))};
 }
 
-Result<UniqueFd> OpenFolder(const std::string& path, Access access) {
-  const std::string name = Quoted(path);
-  UniqueFd fd(HasNul(path) ? -1 : OpenRetry(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY));
+Result<UniqueFd> OpenFolder(const Place& place, Access access) {
+  const std::string name = Quoted(place.shown);
+  UniqueFd fd(OpenPlace(place, O_RDONLY | O_DIRECTORY));
   if (!fd) {
-    switch (HasNul(path) ? ENOENT : errno) {
+    switch (errno) {
+      case EXDEV:
+        return Fail(Forbidden(place.shown));
       case ENOENT:
         return Fail(ErrorCode::kOutputFolder, "there is no folder " + name + "; make it first");
       case ENOTDIR:

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,6 +23,27 @@ struct FileIdentity {
   bool operator==(const FileIdentity&) const = default;
 };
 
+// A name and where it is looked up: anywhere, from the working folder; or beneath the open folder `root`, out of
+// which then no "..", link or replaced folder leads: kForbidden, whether or not there is anything. Links within are
+// followed, but not absolute ones. A root needs CheckBeneath once.
+struct Place {
+  std::string path;
+  std::string shown;  // in messages
+  int root = -1;      // held by the caller; -1: anywhere
+};
+inline Place Anywhere(std::string path) { return {.path = path, .shown = std::move(path), .root = -1}; }
+
+// Whether this system can look up names beneath a folder. Errors: kSystem (Linux before 5.6, or a filter forbids it).
+Status CheckBeneath(int root);
+
+// What a name leads to, links followed. nullopt: nothing is there. Opens nothing, so it never blocks.
+struct Entry {
+  FileIdentity identity;
+  bool is_folder = false;
+};
+// Errors: kForbidden, kInputUnreadable, kSystem.
+Result<std::optional<Entry>> LookUp(const Place& place);
+
 struct InputFile {
   UniqueFd fd;  // read-only
   FileIdentity identity;
@@ -29,8 +51,9 @@ struct InputFile {
 };
 
 // Opens a regular file for reading. Never blocks on a FIFO or device.
-// Errors: kInputMissing, kInputNotAFile, kInputUnreadable, kInputEmpty.
-Result<InputFile> OpenInput(const std::string& path);
+// Errors: kInputMissing, kInputNotAFile, kInputUnreadable, kInputEmpty, kForbidden.
+Result<InputFile> OpenInput(const Place& place);
+inline Result<InputFile> OpenInput(const std::string& path) { return OpenInput(Anywhere(path)); }
 
 // A regular file that a child wrote as `name` in `folder`: links, devices and folders are refused. Size may be zero.
 // Errors: kInputMissing, kInputNotAFile, kInputUnreadable.
@@ -38,8 +61,12 @@ Result<InputFile> OpenProducedFile(int folder, const std::string& name);
 
 enum class Access : std::uint8_t { kRead, kWrite };
 // A folder by descriptor (O_PATH is not used: it can be fsynced and listed).
-// Errors: kOutputFolder (missing, not a folder), kOutputUnwritable (kWrite and no permission or read-only).
-Result<UniqueFd> OpenFolder(const std::string& path, Access access);
+// Errors: kOutputFolder (missing, not a folder), kOutputUnwritable (kWrite and no permission or read-only),
+// kForbidden.
+Result<UniqueFd> OpenFolder(const Place& place, Access access);
+inline Result<UniqueFd> OpenFolder(const std::string& path, Access access) {
+  return OpenFolder(Anywhere(path), access);
+}
 
 // The identity behind `name` in `folder`, following links. Errors: kInputMissing when nothing is there.
 Result<FileIdentity> Identify(int folder, const std::string& name);

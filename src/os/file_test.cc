@@ -3,15 +3,20 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <cstddef>
 #include <future>
 
 #include "os/test_support.h"
@@ -51,6 +56,65 @@ TEST_F(File, AnInputIsOpenedWithItsSizeAndIdentity) {
   EXPECT_NE(OpenInput(At("b"))->identity, a->identity);
   EXPECT_EQ(*Identify(fd_.get(), "soft"), a->identity);
   EXPECT_EQ(Identify(fd_.get(), "missing").error().code, ErrorCode::kInputMissing);
+}
+
+TEST_F(File, NothingLeadsOutOfARoot) {
+  WriteText(At("root/in/a"), "12345");
+  WriteText(At("secret"), "outside");
+  fs::create_symlink("in/a", At("root/soft"));
+  fs::create_symlink("../in", At("root/in/back"));
+  fs::create_symlink("../secret", At("root/up"));
+  fs::create_symlink(At("root/in/a"), At("root/absolute"));
+  fs::create_symlink("..", At("root/parent"));
+  const UniqueFd root = std::move(OpenFolder(At("root"), Access::kRead).value());
+  ASSERT_TRUE(CheckBeneath(root.get()));
+  const auto place = [&](std::string path) { return Place{.path = path, .shown = "shown", .root = root.get()}; };
+  const auto a = OpenInput(At("root/in/a"));
+  for (const char* name : {"in/a", "soft", "in/back/a", "in/../soft"}) {
+    const auto input = OpenInput(place(name));
+    ASSERT_TRUE(input) << name << ": " << Describe(input.error());
+    EXPECT_EQ(input->identity, a->identity) << name;
+    EXPECT_EQ((*LookUp(place(name)))->identity, a->identity) << name;
+    EXPECT_EQ(::fcntl(input->fd.get(), F_GETFL) & (O_NONBLOCK | O_ACCMODE | O_PATH), O_RDONLY);
+  }
+  const std::string real = At("root/in/a");
+  for (const char* name : {"..", "../secret", "../nothing", "up", "absolute", "parent", "parent/secret",
+                           "parent/nothing", "in/../../secret", "/", "/etc/passwd", real.c_str()}) {
+    EXPECT_EQ(OpenInput(place(name)).error().code, ErrorCode::kForbidden) << name;
+    EXPECT_EQ(OpenInput(place(name)).error().detail,
+              "'shown' leads out of the folder that it must stay in; name a file below it");
+    EXPECT_EQ(LookUp(place(name)).error().code, ErrorCode::kForbidden) << name;
+    EXPECT_EQ(OpenFolder(place(name), Access::kRead).error().code, ErrorCode::kForbidden) << name;
+  }
+  EXPECT_TRUE((*LookUp(place(".")))->is_folder);
+  EXPECT_FALSE(LookUp(place("in/nothing"))->has_value());
+  EXPECT_FALSE(LookUp(place("in/a/below"))->has_value());
+  EXPECT_EQ(OpenInput(place("in/nothing")).error().code, ErrorCode::kInputMissing);
+  EXPECT_EQ(OpenInput(place(std::string("in/a\0b", 6))).error().code, ErrorCode::kInputMissing);
+  EXPECT_TRUE(OpenFolder(place("in"), Access::kWrite));
+}
+
+TEST_F(File, RootsNeedAKernelThatCanKeepThem) {
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    sock_filter program[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+                             BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+                             BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+                             BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    const sock_fprog filter{.len = 4, .filter = program};
+    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) {
+      ::_exit(2);
+    }
+    const Status status = CheckBeneath(fd_.get());
+    ::_exit(!status && status.error().code == ErrorCode::kSystem &&
+                    status.error().detail.find("Linux 5.6") != std::string::npos
+                ? 0
+                : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
 }
 
 TEST_F(File, EveryInputThatIsNoneIsNamedWithoutBlocking) {

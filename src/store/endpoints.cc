@@ -1,5 +1,6 @@
 #include "store/endpoints.h"
 
+#include <tuple>
 #include <utility>
 
 #include "base/text.h"
@@ -7,29 +8,34 @@
 
 namespace weir::store {
 
-Result<Source> OpenSource(const std::string& path) {
-  WEIR_ASSIGN(auto file, os::OpenInput(path));
-  return Source{.path = path, .file = std::move(file)};
+Result<Source> OpenSource(const os::Place& place) {
+  WEIR_ASSIGN(auto file, os::OpenInput(place));
+  return Source{.path = place.shown, .file = std::move(file)};
 }
 
-Result<Target> OpenTarget(const std::string& path, bool overwrite, const Source& source) {
+Result<Target> OpenTarget(const os::Place& place, bool overwrite, const Source& source) {
+  const std::string& path = place.shown;
   Target target;
   target.path = path;
   target.replace = overwrite ? os::Replace::kYes : os::Replace::kNo;
-  std::tie(target.folder_path, target.name) = os::SplitPath(path);
+  os::Place folder{.path = {}, .shown = {}, .root = place.root};
+  std::tie(folder.path, target.name) = os::SplitPath(place.path);
   if (target.name.empty()) {
     return Fail(ErrorCode::kOutputFormat,
                 "the output " + Quoted(path) + " names a folder, not a file; add a file name");
   }
-  WEIR_ASSIGN(target.folder, os::OpenFolder(target.folder_path, os::Access::kWrite));
+  target.folder_path = os::SplitPath(path).first;
+  if (place.root >= 0 && target.folder_path == ".") target.folder_path = os::PathOf(place.root);
+  folder.shown = target.folder_path;
+  WEIR_ASSIGN(target.folder, os::OpenFolder(folder, os::Access::kWrite));
 
-  if (auto identity = os::Identify(target.folder.get(), target.name)) {
-    if (*identity == source.file.identity) {
-      return Fail(ErrorCode::kOutputIsInput, "the output " + Quoted(path) + " is the input file " +
-                                                 Quoted(source.path) + " itself; give another output name");
-    }
+  const auto there = os::LookUp(place);
+  if (!there && there.error().code == ErrorCode::kForbidden) return Fail(there.error());
+  if (there && *there && (*there)->identity == source.file.identity) {
+    return Fail(ErrorCode::kOutputIsInput, "the output " + Quoted(path) + " is the input file " +
+                                               Quoted(source.path) + " itself; give another output name");
   }
-  if (os::OpenFolder(path, os::Access::kRead)) {
+  if (there && *there && (*there)->is_folder) {
     return Fail(ErrorCode::kOutputFolder, "the output " + Quoted(path) + " is a folder; add a file name");
   }
   if (!overwrite && os::EntryExists(target.folder.get(), target.name)) {

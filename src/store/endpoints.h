@@ -16,8 +16,10 @@ struct Source {
   os::InputFile file;
 };
 
-// Errors: kInputMissing, kInputNotAFile, kInputUnreadable, kInputEmpty.
-Result<Source> OpenSource(const std::string& path);
+// Errors: kInputMissing, kInputNotAFile, kInputUnreadable, kInputEmpty, kForbidden (beneath a root, and leads out of
+// it).
+Result<Source> OpenSource(const os::Place& place);
+inline Result<Source> OpenSource(const std::string& path) { return OpenSource(os::Anywhere(path)); }
 
 struct Target {
   std::string path;  // as the user wrote it
@@ -29,8 +31,11 @@ struct Target {
 
 // Looks at the place before any work is done. Nothing is created.
 // Errors: kOutputFolder, kOutputUnwritable, kOutputExists (unless `overwrite`), kOutputIsInput (also through a
-// link, and with `overwrite`), kOutputFormat (no file name), kDiskFull (nothing free at all).
-Result<Target> OpenTarget(const std::string& path, bool overwrite, const Source& source);
+// link, and with `overwrite`), kOutputFormat (no file name), kDiskFull (nothing free at all), kForbidden.
+Result<Target> OpenTarget(const os::Place& place, bool overwrite, const Source& source);
+inline Result<Target> OpenTarget(const std::string& path, bool overwrite, const Source& source) {
+  return OpenTarget(os::Anywhere(path), overwrite, source);
+}
 
 // For deciding whether a result will fit: space left to this user, and a text that is the same for the same disk.
 Bytes FreeSpace(const Target& target);
