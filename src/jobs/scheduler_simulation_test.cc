@@ -33,6 +33,7 @@ constexpr std::size_t kJobs = 100'000;
 #endif
 constexpr std::size_t kOwners = 20;
 constexpr std::size_t kSlots = 8;
+constexpr std::size_t kMostQueued = 1'700;
 constexpr std::size_t kMostSteps = 3;
 constexpr seconds kAgeing{30};
 constexpr seconds kLongestStep{90};
@@ -78,14 +79,15 @@ class Simulation {
   explicit Simulation(unsigned seed) : random_(seed) {
     SchedulerSettings settings;
     settings.slots = kSlots;
-    settings.most_queued = 1'500;
+    settings.most_queued = kMostQueued;
     scheduler_ = std::make_unique<Scheduler>(clock_, ledger_, settings);
     MakeJobs();
   }
 
   void Run() {
     while (ended_ < jobs_.size()) {
-      if (!Check(!events_.empty(), "nothing happens any more, but jobs have not ended")) {
+      if (!Check(!events_.empty(), "nothing happens any more, but jobs have not ended") ||
+          !Check(handled_ < 200 * jobs_.size(), "time passes, but jobs do not end")) {
         return;
       }
       const Event event = events_.top();
@@ -145,7 +147,7 @@ class Simulation {
     for (std::size_t i = 0; i < kJobs;) {
       const std::size_t owner = Below(kOwners);
       const std::size_t burst = OneIn(20) ? 1 + Below(600) : 1 + Below(5);
-      at += std::chrono::milliseconds(Below(2 * burst * 15'500));
+      at += std::chrono::milliseconds(Below(2 * burst * 15'800));
       for (std::size_t n = 0; n < burst && i < kJobs; ++n, ++i) {
         SimJob& job = jobs_[i];
         job.owner = owner;
@@ -221,8 +223,8 @@ class Simulation {
     }
     if (!scheduler_->Enqueue(std::move(place), again)) {
       ++busy_;
-      Check(!again && scheduler_->figures().queued >= 1'500, "refused without reason");
-      At(clock_.Now() + minutes(10), What::kArrive, i);
+      Check(!again && scheduler_->figures().queued >= kMostQueued, "refused without reason");
+      At(clock_.Now() + Between(hours(1), hours(4)), What::kArrive, i);
       return;
     }
     job.enqueued = clock_.Now();
