@@ -85,6 +85,8 @@ Result<UniqueFd> OpenAt(int folder, const std::string& name, int flags, unsigned
 // A folder, or an existing file, below `folder`; links are refused, and a FIFO or device does not block.
 Result<UniqueFd> OpenFolderAt(int folder, const std::string& name);
 Result<UniqueFd> OpenFileAt(int folder, const std::string& name, Access access);
+// A file below `folder` for reading and writing, made (empty, 0600) when it is not there; links are refused.
+Result<UniqueFd> OpenOrMakeFileAt(int folder, const std::string& name);
 // Removes `name` below `folder` with everything in it; links are removed, never followed. Absent is fine.
 Status RemoveTree(int folder, const std::string& name);
 // Names in a folder without "." and "..", at most `limit` of them.

@@ -215,6 +215,19 @@ TEST_F(File, FoldersAreMadePrivateAndOnce) {
   EXPECT_EQ(MakeFolder(fd_.get(), "new").error().code, ErrorCode::kOutputExists);
 }
 
+TEST_F(File, AFileIsMadeOnceAndFoundAgain) {
+  {
+    const auto made = OpenOrMakeFileAt(fd_.get(), "kept");
+    ASSERT_TRUE(made) << Describe(made.error());
+    ASSERT_TRUE(WriteAll(made->get(), "content", "kept"));
+  }
+  const auto again = OpenOrMakeFileAt(fd_.get(), "kept");
+  ASSERT_TRUE(again);
+  EXPECT_EQ(ReadPrefix(again->get(), 0, Bytes(64)).value(), "content");
+  ASSERT_TRUE(MakeFolder(fd_.get(), "folder"));
+  EXPECT_FALSE(OpenOrMakeFileAt(fd_.get(), "folder"));
+}
+
 TEST_F(File, OpeningBelowAFolderRefusesLinks) {
   WriteText(At("target"), "x");
   fs::create_symlink("target", At("link"));

@@ -37,4 +37,8 @@ Result<UniqueFd> OpenFileAt(int folder, const std::string& name, Access access) 
   return OpenAt(folder, name, (access == Access::kWrite ? O_RDWR : O_RDONLY) | O_NONBLOCK);
 }
 
+Result<UniqueFd> OpenOrMakeFileAt(int folder, const std::string& name) {
+  return OpenAt(folder, name, O_RDWR | O_CREAT | O_NONBLOCK);
+}
+
 }  // namespace weir::os

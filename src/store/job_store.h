@@ -3,11 +3,13 @@
 // Disk format and versions: docs/formats/jobs.md.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
@@ -64,63 +66,84 @@ struct EventRecord {
 };
 
 struct Change {
+  // kUpdate writes the whole record but its id and number. kRemove takes the job's events along, and has none itself.
   enum class Kind : std::uint8_t { kInsert, kUpdate, kRemove } kind = Kind::kUpdate;
   JobRecord job;  // kRemove: only the id counts
-  // kUpdate: applied only while the stored attempt is this; otherwise the change fails with kConflict and writes
+  // kUpdate, kRemove: applied only while the stored attempt is this; otherwise the change fails with kConflict and writes
   // nothing, also not its event. That is how a late attempt cannot touch a job.
   std::optional<int> only_if_attempt;
   std::optional<EventRecord> event;  // id and job are filled in by the store
 };
 
-// What became durable: numbers given to inserted jobs and ids given to events, in the order of the changes.
+// What became durable.
 struct Committed {
-  std::int64_t number = 0;
-  std::int64_t event_id = 0;
+  std::int64_t number = 0;    // the job's; numbers of inserted jobs grow in the order of the calls
+  std::int64_t event_id = 0;  // 0 without an event
 };
 
+// All that are given must hold. A page takes time for what it returns plus what it passes over: nothing with no filter
+// or with one; with several, index entries of the jobs that match the first given of label, owner, state, recipe
+// (with a label: their rows).
 struct JobFilter {
   std::optional<JobState> state;
   std::string recipe, owner;              // "" for any
-  std::string label_key, label_value;     // "" for any
+  std::string label_key, label_value;     // "" for any; a value counts only with a key
 };
 
 struct JobStoreSettings {
-  std::size_t most_waiting_changes = 4096;  // beyond that Commit fails with kBusy at once
+  // Beyond either, Commit fails with kBusy at once; what is being written counts as waiting.
+  std::size_t most_waiting_changes = 4096;
+  Bytes most_waiting = Bytes::Mib(4);       // a single change of any size is taken while nothing waits
   std::int64_t most_events_per_job = 1000;  // older ones go, the first and those of state changes stay
   Bytes page_cache = Bytes::Mib(1);         // of each of the two connections
+  Bytes largest_file{};                     // jobs.db does not grow beyond it: kDiskFull; zero: as the disk allows
 };
 
 class JobStore {
  public:
-  // `folder`: the data folder, held by the caller; files jobs.db, jobs.db-wal, jobs.db-shm, and the lock "lock".
-  // `post` brings a function to the owner's thread; used for the answers of Commit.
+  // `folder`: the data folder, which exists; files jobs.db, jobs.db-wal, jobs.db-shm (0600), and the lock "lock", held
+  // from Open to the end of the destructor.
+  // `post` brings a function to the owner's thread; used for the answers of Commit. It is called from the writer's
+  // thread and from the owner's, and must stay callable until the destructor has returned. What it was given may run,
+  // or be destroyed unrun, at any time after that: it then does nothing.
   // Errors: kBusy (another process has this folder), kDamaged (not a database of ours, or broken: says where and what
-  // to do), kTooNew (written by a later version), kDiskFull, kOutputUnwritable.
+  // to do), kTooNew (written by a later version; nothing was touched), kDiskFull, kOutputFolder, kOutputUnwritable,
+  // kSystem. Open looks at heads, counters and the log, not at every page: that is CheckWhole.
   using Post = std::function<void(std::function<void()>)>;
   static Result<std::unique_ptr<JobStore>> Open(const std::string& folder, Post post, JobStoreSettings settings);
   JobStore(const JobStore&) = delete;
   JobStore& operator=(const JobStore&) = delete;
-  virtual ~JobStore() = default;  // everything handed in is written first; answers that were not posted yet are dropped
+  // Owner's thread; also from inside a `done`. Everything handed in is written first; answers that did not run yet
+  // are dropped.
+  virtual ~JobStore() = default;
 
   // Owner's thread. `done` hears of it once it is on disk (fsync returned), or why not; changes are applied in the
-  // order of the calls. Errors of `done`: kConflict, kDiskFull, kOutputExists (the idempotency key is taken), kSystem.
+  // order of the calls. `done` is always posted, never called from inside Commit. An error means that nothing of the
+  // change was written, and other changes are not concerned. Errors of `done`: kConflict (another attempt, no such
+  // job, or the id is taken), kOutputExists (the idempotency key is taken), kBusy, kDiskFull, kDamaged (then also
+  // for every later change: nothing more is written to a broken file), kTooLarge, kSystem, kInternal (a record that
+  // contradicts itself).
   virtual void Commit(Change change, std::function<void(Result<Committed>)> done) = 0;
-  // Blocks until everything handed in is on disk. For shutdown.
+  // Blocks until everything handed in is on disk, or was refused. For shutdown; answers are posted as always.
   virtual void Flush() = 0;
+  // Reads the whole file and says kDamaged where its structure is broken. Takes about a second for 100,000 jobs. Any
+  // thread, beside everything else; the store outlives the call. Meanwhile the log is not cut short.
+  virtual Status CheckWhole() const = 0;
 
-  // Reads see what is durable. Owner's thread; microseconds for one row.
+  // Reads see what is durable. Owner's thread; microseconds for one row. Errors of all: kDamaged, kSystem.
   virtual Result<std::optional<JobRecord>> Find(const std::string& id) = 0;
   virtual Result<std::optional<JobRecord>> FindByKey(const std::string& owner, const std::string& key) = 0;
   // Newest first; `before`: numbers below it (0: from the newest). At most `limit` (1 to 1000).
   virtual Result<std::vector<JobRecord>> List(const JobFilter& filter, std::int64_t before, std::size_t limit) = 0;
   // All that are not final, oldest first.
   virtual Result<std::vector<JobRecord>> Active() = 0;
-  // Events with ids above `after`, of one job or ("") of all, oldest first.
+  // Events with ids above `after`, of one job or ("") of all, oldest first. At most `limit` (1 to 1000).
   virtual Result<std::vector<EventRecord>> Events(const std::string& job, std::int64_t after, std::size_t limit) = 0;
+  // The last id ever given, also when that event is gone; 0 before the first.
   virtual Result<std::int64_t> LastEventId() = 0;
-  // Final jobs in `state` that ended before `time`, oldest first.
+  // Final jobs in `state` that ended before `time`, oldest first. At most `limit` (1 to 1000).
   virtual Result<std::vector<JobRecord>> EndedBefore(JobState state, WallTime time, std::size_t limit) = 0;
-  // How many are in each state; kept as counters, so cheap.
+  // How many are in each state, in the order of JobState; kept as counters, so cheap.
   virtual Result<std::vector<std::int64_t>> CountByState() = 0;
 
  protected:

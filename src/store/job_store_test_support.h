@@ -1,0 +1,156 @@
+// What the tests of JobStore share: a temporary data folder, an owner's thread with a queue, and records.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdlib>
+#include <deque>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/id.h"
+#include "store/job_store.h"
+#include "store/job_store_database.h"
+
+namespace weir::store {
+
+class DataFolder {
+ public:
+  DataFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "weir-jobs-XXXXXX").string();
+    path_ = ::mkdtemp(pattern.data()) == nullptr ? "" : pattern;
+  }
+  DataFolder(const DataFolder&) = delete;
+  DataFolder& operator=(const DataFolder&) = delete;
+  ~DataFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] std::string file(const char* name = "jobs.db") const { return path_ + "/" + name; }
+  // A connection of somebody else.
+  [[nodiscard]] Database Outside() const {
+    return std::move(Database::Open(file(), Database::Mode::kWrite, Bytes::Mib(1)).value());
+  }
+
+ private:
+  std::string path_;
+};
+
+// The owner's thread is the test's: posted functions run inside RunUntil.
+class Owner {
+ public:
+  JobStore::Post Post() {
+    return [queue = queue_](std::function<void()> function) {
+      const std::lock_guard lock(queue->mutex);
+      queue->functions.push_back(std::move(function));
+      queue->changed.notify_one();
+    };
+  }
+  bool RunUntil(const std::function<bool()>& condition,
+                std::chrono::milliseconds within = std::chrono::seconds(60)) {
+    const auto deadline = std::chrono::steady_clock::now() + within;
+    while (!condition()) {
+      std::function<void()> next;
+      {
+        std::unique_lock lock(queue_->mutex);
+        if (!queue_->changed.wait_until(lock, deadline, [&] { return !queue_->functions.empty(); })) {
+          return false;
+        }
+        next = std::move(queue_->functions.front());
+        queue_->functions.pop_front();
+      }
+      next();
+    }
+    return true;
+  }
+  void RunWaiting() {
+    bool empty = false;
+    while (!empty) {
+      {
+        const std::lock_guard lock(queue_->mutex);
+        queue_->functions.emplace_back([] {});
+      }
+      std::size_t ran = 0;
+      RunUntil([&] { return ran++ > 0; });
+      const std::lock_guard lock(queue_->mutex);
+      empty = queue_->functions.empty();
+    }
+  }
+  std::size_t waiting() {
+    const std::lock_guard lock(queue_->mutex);
+    return queue_->functions.size();
+  }
+
+ private:
+  struct Queue {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::deque<std::function<void()>> functions;
+  };
+  std::shared_ptr<Queue> queue_ = std::make_shared<Queue>();
+};
+
+// Hands in one change and waits for its answer.
+inline Result<Committed> CommitAndWait(JobStore& store, Owner& owner, Change change) {
+  std::optional<Result<Committed>> answer;
+  store.Commit(std::move(change), [&answer](Result<Committed> result) { answer = std::move(result); });
+  if (!owner.RunUntil([&] { return answer.has_value(); })) {
+    return Fail(ErrorCode::kTimedOut, "no answer");
+  }
+  return *std::move(answer);
+}
+
+inline WallTime At(int seconds) { return WallTime(std::chrono::seconds(1'800'000'000 + seconds)); }
+
+inline JobRecord MakeJob(int salt = 0) {
+  JobRecord job;
+  job.id = NewId();
+  job.recipe = "crop";
+  job.owner = "alice";
+  job.request = R"({"input":"a.mp4","width":)" + std::to_string(salt) + "}";
+  job.labels = "{}";
+  job.created = job.updated = At(salt);
+  return job;
+}
+
+inline EventRecord MakeEvent(std::string type = "state", std::string data = "{}") {
+  EventRecord event;
+  event.time = At(1);
+  event.type = std::move(type);
+  event.data = std::move(data);
+  return event;
+}
+
+inline Change Insert(JobRecord job, std::optional<EventRecord> event = MakeEvent()) {
+  Change change;
+  change.kind = Change::Kind::kInsert;
+  change.job = std::move(job);
+  change.event = std::move(event);
+  return change;
+}
+
+inline Change Update(JobRecord job, std::optional<int> only_if_attempt = std::nullopt,
+                     std::optional<EventRecord> event = std::nullopt) {
+  Change change;
+  change.kind = Change::Kind::kUpdate;
+  change.job = std::move(job);
+  change.only_if_attempt = only_if_attempt;
+  change.event = std::move(event);
+  return change;
+}
+
+inline Change Remove(const std::string& id) {
+  Change change;
+  change.kind = Change::Kind::kRemove;
+  change.job.id = id;
+  return change;
+}
+
+}  // namespace weir::store

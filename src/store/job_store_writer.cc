@@ -1,0 +1,379 @@
+#include "store/job_store_writer.h"
+
+#include <algorithm>
+#include <iterator>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "base/log.h"
+#include "base/text.h"
+
+namespace weir::store {
+namespace {
+
+// Of one transaction: enough that a flush costs each change little, few enough that the first need not wait long.
+constexpr std::size_t kMostInTransaction = 256;
+// Pages in the log (4 KiB each) from which it is copied into the database, and from which readers are waited for.
+constexpr int kLogPages = 1000;
+constexpr int kLongLogPages = 4000;
+
+constexpr std::string_view kFind = R"sql(
+SELECT number, attempt, (recipe, owner, request, labels, created, idempotency_key, request_digest)
+  = (?, ?, ?, ?, ?, ?, ?) FROM jobs WHERE id = ?)sql";
+constexpr std::string_view kIdTaken = "SELECT 1 FROM jobs WHERE id = ?";
+constexpr std::string_view kKeyTaken =
+    "SELECT 1 FROM jobs WHERE owner = ? AND idempotency_key = ? AND idempotency_key <> '' AND number <> ?";
+constexpr std::string_view kInsert = R"sql(
+INSERT INTO jobs(id, recipe, owner, request, labels, created, idempotency_key, request_digest,
+  outcome, priority, state, paused, attempt, deaths, updated, started, ended, not_before, events)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?))sql";
+// What changes in a job's life. The other columns are in indexes that would be written again.
+constexpr std::string_view kUpdate = R"sql(
+UPDATE jobs SET outcome = ?, priority = ?, state = ?, paused = ?, attempt = ?, deaths = ?, updated = ?, started = ?,
+  ended = ?, not_before = ?, events = events + ? WHERE number = ? RETURNING events)sql";
+constexpr std::string_view kUpdateAll = R"sql(
+UPDATE jobs SET recipe = ?, owner = ?, request = ?, labels = ?, created = ?, idempotency_key = ?, request_digest = ?,
+  outcome = ?, priority = ?, state = ?, paused = ?, attempt = ?, deaths = ?, updated = ?, started = ?,
+  ended = ?, not_before = ?, events = events + ? WHERE number = ? RETURNING events)sql";
+constexpr std::string_view kRemove = "DELETE FROM jobs WHERE number = ?";
+constexpr std::string_view kEvent = "INSERT INTO events(job, time, type, data) VALUES (?, ?, ?, ?)";
+constexpr std::string_view kTrim = R"sql(
+DELETE FROM events WHERE id IN (
+  SELECT id FROM events INDEXED BY events_to_trim WHERE job = ?1 AND type <> 'state'
+    AND id > (SELECT min(id) FROM events WHERE job = ?1) ORDER BY id LIMIT ?2))sql";
+constexpr std::string_view kTrimmed = "UPDATE jobs SET events = events - ? WHERE number = ?";
+
+void BindAccepted(Statement& statement, const JobRecord& job) {
+  statement.Bind(job.recipe).Bind(job.owner).Bind(job.request).Bind(job.labels).Bind(job.created);
+  statement.Bind(job.idempotency_key).Bind(job.request_digest);
+}
+
+void BindLife(Statement& statement, const JobRecord& job) {
+  statement.Bind(job.outcome).Bind(job.priority).Bind(std::string_view(NameOf(job.state))).Bind(job.paused ? 1 : 0);
+  statement.Bind(job.attempt).Bind(job.deaths).Bind(job.updated).Bind(job.started).Bind(job.ended);
+  statement.Bind(job.not_before);
+}
+
+Bytes SizeOf(const Change& change) {
+  const JobRecord& job = change.job;
+  std::size_t size = sizeof(Change) + job.id.size() + job.recipe.size() + job.owner.size() + job.request.size() +
+                     job.labels.size() + job.outcome.size() + job.idempotency_key.size() + job.request_digest.size();
+  if (change.event) {
+    size += change.event->type.size() + change.event->data.size();
+  }
+  return Bytes(size);
+}
+
+// Errors that are about the file or the disk, not about one change.
+bool ConcernsAll(ErrorCode code) {
+  return code == ErrorCode::kDamaged || code == ErrorCode::kSystem || code == ErrorCode::kOutputUnwritable;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Writer>> Writer::Start(Database database, JobStore::Post post,
+                                              const JobStoreSettings& settings) {
+  std::unique_ptr<Writer> writer(new Writer(std::move(database), std::move(post), settings));
+  WEIR_TRY(writer->PrepareStatements());
+  try {
+    writer->thread_ = std::thread([it = writer.get()] { it->Loop(); });
+  } catch (const std::system_error& refused) {
+    return Fail(ErrorCode::kSystem, std::string("cannot start a thread: ") + refused.what());
+  }
+  return writer;
+}
+
+Status Writer::PrepareStatements() {
+  WEIR_ASSIGN(sql_.find, database_.Prepare(kFind));
+  WEIR_ASSIGN(sql_.id_taken, database_.Prepare(kIdTaken));
+  WEIR_ASSIGN(sql_.key_taken, database_.Prepare(kKeyTaken));
+  WEIR_ASSIGN(sql_.insert, database_.Prepare(kInsert));
+  WEIR_ASSIGN(sql_.update, database_.Prepare(kUpdate));
+  WEIR_ASSIGN(sql_.update_all, database_.Prepare(kUpdateAll));
+  WEIR_ASSIGN(sql_.remove, database_.Prepare(kRemove));
+  WEIR_ASSIGN(sql_.event, database_.Prepare(kEvent));
+  WEIR_ASSIGN(sql_.trim, database_.Prepare(kTrim));
+  WEIR_ASSIGN(sql_.trimmed, database_.Prepare(kTrimmed));
+  WEIR_ASSIGN(sql_.begin, database_.Prepare("BEGIN IMMEDIATE"));
+  WEIR_ASSIGN(sql_.savepoint, database_.Prepare("SAVEPOINT change"));
+  WEIR_ASSIGN(sql_.release, database_.Prepare("RELEASE change"));
+  WEIR_ASSIGN(sql_.undo, database_.Prepare("ROLLBACK TO change"));
+  WEIR_ASSIGN(sql_.commit, database_.Prepare("COMMIT"));
+  return {};
+}
+
+Writer::~Writer() {
+  *alive_ = false;
+  if (!thread_.joinable()) {
+    return;
+  }
+  {
+    const MutexLock lock(mutex_);
+    closing_ = true;
+    handed_in_.NotifyOne();
+  }
+  thread_.join();
+}
+
+void Writer::Submit(Change change, Done done) {
+  const Bytes size = SizeOf(change);
+  {
+    const MutexLock lock(mutex_);
+    if (unwritten_ == 0 ||
+        (unwritten_ < settings_.most_waiting_changes && unwritten_size_ + size <= settings_.most_waiting)) {
+      waiting_.push_back({.change = std::move(change), .done = std::move(done), .size = size});
+      ++unwritten_;
+      unwritten_size_ += size;
+      handed_in_.NotifyOne();
+      return;
+    }
+  }
+  std::vector<Answer> refusal;
+  refusal.push_back({.done = std::move(done),
+                     .result = Fail(ErrorCode::kBusy, "too many changes wait to be written to " +
+                                                          Quoted(database_.file()) + "; come again later")});
+  Post(std::move(refusal));
+}
+
+void Writer::Flush() {
+  const MutexLock lock(mutex_);
+  while (unwritten_ > 0) {
+    written_.Wait(mutex_);
+  }
+}
+
+void Writer::Post(std::vector<Answer> answers) {
+  post_([alive = alive_, all = std::make_shared<std::vector<Answer>>(std::move(answers))] {
+    for (Answer& answer : *all) {
+      // Asked each time: an answer may destroy the store.
+      if (!*alive) {
+        return;
+      }
+      answer.done(std::move(answer.result));
+    }
+  });
+}
+
+// --- The thread ----------------------------------------------------------------------------------------------
+
+void Writer::Loop() {
+  for (;;) {
+    std::vector<Waiting> batch;
+    {
+      const MutexLock lock(mutex_);
+      while (waiting_.empty() && !closing_) {
+        handed_in_.Wait(mutex_);
+      }
+      if (waiting_.empty()) {
+        return;
+      }
+      const auto count = static_cast<std::ptrdiff_t>(std::min(waiting_.size(), kMostInTransaction));
+      std::move(waiting_.begin(), waiting_.begin() + count, std::back_inserter(batch));
+      waiting_.erase(waiting_.begin(), waiting_.begin() + count);
+    }
+    Results results = Write(batch);
+    std::vector<Answer> answers;
+    Bytes size;
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      answers.push_back({.done = std::move(batch[i].done), .result = std::move(results[i])});
+      size += batch[i].size;
+    }
+    bool closing = false;
+    {
+      const MutexLock lock(mutex_);
+      unwritten_ -= batch.size();
+      unwritten_size_ -= size;
+      closing = closing_;
+      if (closing) {
+        std::move(answers.begin(), answers.end(), std::back_inserter(dropped_));
+      }
+      written_.NotifyAll();
+    }
+    if (!closing) {
+      Post(std::move(answers));
+    }
+    CutLog();
+  }
+}
+
+Writer::Results Writer::Write(std::span<Waiting> batch) {
+  Result<Results> written = damage_ ? Result<Results>(Fail(*damage_)) : Transact(batch);
+  if (written) {
+    return *std::move(written);
+  }
+  Error error = std::move(written).error();
+  if (error.code == ErrorCode::kDamaged) {
+    damage_ = error;
+  }
+  // One change that does not fit must not take smaller ones along.
+  if (error.code == ErrorCode::kDiskFull && batch.size() > 1) {
+    Results results;
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      Results one = Write(batch.subspan(i, 1));
+      results.push_back(std::move(one.front()));
+    }
+    return results;
+  }
+  return Results(batch.size(), Fail(error));
+}
+
+Result<Writer::Results> Writer::Transact(std::span<Waiting> batch) {
+  const auto give_up = [this](Error error) {
+    if (database_.in_transaction()) {
+      (void)database_.Run("ROLLBACK");
+    }
+    return Fail(std::move(error));
+  };
+  WEIR_TRY(sql_.begin.Run());
+  Results results;
+  for (const Waiting& waiting : batch) {
+    Result<Committed> result = ApplyInSavepoint(waiting.change);
+    // Some errors end the transaction, and with it the changes before this one.
+    if (!result && (!database_.in_transaction() || ConcernsAll(result.error().code))) {
+      return give_up(std::move(result).error());
+    }
+    results.push_back(std::move(result));
+  }
+  if (Status committed = sql_.commit.Run(); !committed) {
+    return give_up(std::move(committed).error());
+  }
+  return results;
+}
+
+Result<Committed> Writer::ApplyInSavepoint(const Change& change) {
+  WEIR_TRY(sql_.savepoint.Run());
+  Result<Committed> result = Apply(change);
+  if (!result && database_.in_transaction()) {
+    WEIR_TRY(sql_.undo.Run());
+  }
+  if (database_.in_transaction()) {
+    WEIR_TRY(sql_.release.Run());
+  }
+  return result;
+}
+
+Result<Committed> Writer::Apply(const Change& change) {
+  if (change.kind == Change::Kind::kInsert) {
+    return Insert(change);
+  }
+  std::int64_t number = 0;
+  std::int64_t attempt = 0;
+  bool as_accepted = false;
+  {
+    const RunGuard guard(sql_.find);
+    BindAccepted(sql_.find, change.job);
+    sql_.find.Bind(change.job.id);
+    WEIR_ASSIGN(const bool found, sql_.find.Step());
+    if (!found) {
+      return Fail(ErrorCode::kConflict, "there is no job " + Quoted(change.job.id) + " any more");
+    }
+    number = sql_.find.Int(0);
+    attempt = sql_.find.Int(1);
+    as_accepted = sql_.find.Int(2) != 0;
+  }
+  if (change.only_if_attempt && *change.only_if_attempt != attempt) {
+    return Fail(ErrorCode::kConflict, "job " + Quoted(change.job.id) + " is at attempt " + std::to_string(attempt) +
+                                          ", not at " + std::to_string(*change.only_if_attempt));
+  }
+  if (change.kind == Change::Kind::kRemove) {
+    WEIR_TRY(sql_.remove.Bind(number).Run());
+    return Committed{.number = number};
+  }
+  return Update(change, number, as_accepted);
+}
+
+Result<Committed> Writer::Insert(const Change& change) {
+  const JobRecord& job = change.job;
+  {
+    const RunGuard guard(sql_.id_taken);
+    WEIR_ASSIGN(const bool taken, sql_.id_taken.Bind(job.id).Step());
+    if (taken) {
+      return Fail(ErrorCode::kConflict, "there is a job " + Quoted(job.id) + " already");
+    }
+  }
+  WEIR_TRY(CheckKey(job, 0));
+  sql_.insert.Bind(job.id);
+  BindAccepted(sql_.insert, job);
+  BindLife(sql_.insert, job);
+  WEIR_TRY(sql_.insert.Bind(change.event ? 1 : 0).Run());
+  Committed committed{.number = database_.last_row()};
+  if (change.event) {
+    WEIR_ASSIGN(committed.event_id, AddEvent(*change.event, committed.number, 1));
+  }
+  return committed;
+}
+
+// The index would refuse it too, but does not say that it was this.
+Status Writer::CheckKey(const JobRecord& job, std::int64_t number) {
+  if (job.idempotency_key.empty()) {
+    return {};
+  }
+  const RunGuard guard(sql_.key_taken);
+  WEIR_ASSIGN(const bool taken, sql_.key_taken.Bind(job.owner).Bind(job.idempotency_key).Bind(number).Step());
+  if (taken) {
+    return Fail(ErrorCode::kOutputExists,
+                "the idempotency key " + Quoted(job.idempotency_key) + " is that of another job");
+  }
+  return {};
+}
+
+Result<Committed> Writer::Update(const Change& change, std::int64_t number, bool as_accepted) {
+  if (!as_accepted) {
+    WEIR_TRY(CheckKey(change.job, number));
+  }
+  Statement& update = as_accepted ? sql_.update : sql_.update_all;
+  std::int64_t events = 0;
+  {
+    const RunGuard guard(update);
+    if (!as_accepted) {
+      BindAccepted(update, change.job);
+    }
+    BindLife(update, change.job);
+    WEIR_ASSIGN(const bool row, update.Bind(change.event ? 1 : 0).Bind(number).Step());
+    if (!row) {
+      return Fail(ErrorCode::kInternal, "job " + Quoted(change.job.id) + " was found and not updated");
+    }
+    events = update.Int(0);
+  }
+  Committed committed{.number = number};
+  if (change.event) {
+    WEIR_ASSIGN(committed.event_id, AddEvent(*change.event, number, events));
+  }
+  return committed;
+}
+
+// `events`: how many the job has, with this one.
+Result<std::int64_t> Writer::AddEvent(const EventRecord& event, std::int64_t number, std::int64_t events) {
+  WEIR_TRY(sql_.event.Bind(number).Bind(event.time).Bind(event.type).Bind(event.data).Run());
+  const std::int64_t id = database_.last_row();
+  const std::int64_t excess = events - std::max<std::int64_t>(settings_.most_events_per_job, 1);
+  if (excess > 0) {
+    WEIR_TRY(sql_.trim.Bind(number).Bind(excess).Run());
+    if (const std::int64_t trimmed = database_.changes(); trimmed > 0) {
+      WEIR_TRY(sql_.trimmed.Bind(trimmed).Bind(number).Run());
+    }
+  }
+  return id;
+}
+
+// After the answers, which need not wait for it.
+void Writer::CutLog() {
+  if (damage_ || database_.log_pages() < kLogPages) {
+    return;
+  }
+  using Checkpoint = Database::Checkpoint;
+  const bool is_long = database_.log_pages() >= kLongLogPages;
+  const Result<bool> cut = database_.RunCheckpoint(is_long ? Checkpoint::kRestart : Checkpoint::kPassive);
+  if (!cut && cut.error().code == ErrorCode::kDamaged) {
+    damage_ = cut.error();
+  }
+  const bool stuck = !cut || (is_long && !*cut);
+  if (stuck && !log_warned_) {
+    log::Warning("cannot cut short the log of " + Quoted(database_.file()) + ", which therefore grows: " +
+                 (cut ? "another program reads it in one long transaction" : Describe(cut.error())));
+  }
+  log_warned_ = stuck;
+}
+
+}  // namespace weir::store
