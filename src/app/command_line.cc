@@ -5,13 +5,14 @@
 #include <utility>
 
 #include "app/completion.h"
+#include "app/version.h"
 #include "base/text.h"
 #include "media/recipe.h"
 
 namespace weir::app {
 namespace {
 
-constexpr const char* kVersion = "weir 0.1.0\n";
+const std::string kVersionLine = std::string("weir ") + kVersion + "\n";
 
 constexpr const char* kIntroduction =
     "Weir does video work inside a memory budget: give it one with --memory, and it picks the fastest way\n"
@@ -306,7 +307,7 @@ struct Grammar {
     app.formatter(
         std::make_shared<PlainFormatter>("weir COMMAND [OPTIONS] FILES   (\"weir COMMAND --help\" explains one)"));
     app.set_help_flag("-h,--help", "Print this help");
-    app.set_version_flag("--version", kVersion);
+    app.set_version_flag("--version", kVersionLine);
     app.require_subcommand(0, 1);
     app.allow_extras();
     for (const auto& recipe : kRecipes) {
@@ -503,7 +504,7 @@ Result<Invocation> ParseCommandLine(const std::vector<std::string>& arguments) {
     }
     return TextCommand{.text = command->help()};
   } catch (const CLI::CallForVersion&) {
-    return TextCommand{.text = kVersion};
+    return TextCommand{.text = kVersionLine};
   } catch (const CLI::ParseError& error) {
     return Fail(ErrorCode::kBadParameters, Printable(error.what()));
   }

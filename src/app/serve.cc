@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "os/file.h"
+#include "os/ownership.h"
 #include "os/proc.h"
 #include "os/process_start.h"
 
@@ -126,7 +127,7 @@ class Daemon {
       read_ = now;
       measured_.own_memory = os::OwnPss();
       measured_.tree_memory = os::TreePss(os::CurrentProcess());
-      const auto counts = os::OwnCounts();
+      const auto counts = os::OwnCountsNow();
       measured_.descriptors = counts.descriptors;
       measured_.threads = counts.threads;
     }

@@ -30,8 +30,9 @@ class Client {
                      const std::vector<std::pair<std::string, std::string>>& headers = {},
                      std::chrono::milliseconds patience = std::chrono::seconds(60)) const;
   // A stream of server-sent events; `on_event` gets each (id, type, data) and returns false to stop.
-  Status Watch(const std::string& target, const std::string& last_event_id,
-               const std::function<bool(std::string_view id, std::string_view type, std::string_view data)>& on_event) const;
+  Status Watch(
+      const std::string& target, const std::string& last_event_id,
+      const std::function<bool(std::string_view id, std::string_view type, std::string_view data)>& on_event) const;
 
  private:
   std::string host_;

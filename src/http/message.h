@@ -22,14 +22,14 @@ enum class Method : std::uint8_t { kGet, kHead, kPost, kPut, kPatch, kDelete, kO
 struct Request {
   Method method = Method::kGet;
   std::string target;  // as sent: "/v1/jobs?limit=5"
-  // The path in decoded segments: "/v1/jobs/a%20b" is {"v1", "jobs", "a b"}. Never "", "." or "..", no NUL, valid UTF-8:
-  // such targets are answered by the server with `malformed`.
+  // The path in decoded segments: "/v1/jobs/a%20b" is {"v1", "jobs", "a b"}. Never "", "." or "..", no NUL, valid
+  // UTF-8: such targets are answered by the server with `malformed`.
   std::vector<std::string> path;
-  std::vector<std::pair<std::string, std::string>> query;  // decoded, in order
+  std::vector<std::pair<std::string, std::string>> query;    // decoded, in order
   std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
-  std::string body;    // whole, within the server's limit
-  std::string remote;  // "127.0.0.1"
-  std::string token_name;  // of the token that came along, "" without tokens (loopback)
+  std::string body;                                          // whole, within the server's limit
+  std::string remote;                                        // "127.0.0.1"
+  std::string token_name;   // of the token that came along, "" without tokens (loopback)
   std::uint8_t scopes = 0;  // what the caller may do: bits of Scope
 
   [[nodiscard]] const std::string* Header(std::string_view name) const;  // the first one; name in lower case
@@ -59,11 +59,12 @@ struct FileBody {
 
 struct Response {
   int status = 200;
-  std::vector<std::pair<std::string, std::string>> headers;  // Content-Type and the like; length and date are the server's
+  std::vector<std::pair<std::string, std::string>>
+      headers;  // Content-Type and the like; length and date are the server's
   std::string body;
   std::shared_ptr<const std::string> shared_body;  // used when set: the same bytes for many readers
-  std::optional<FileBody> file;                    // used when set: Range, If-Range, If-None-Match, HEAD are the server's
-  std::unique_ptr<EventSource> events;             // used when set
+  std::optional<FileBody> file;         // used when set: Range, If-Range, If-None-Match, HEAD are the server's
+  std::unique_ptr<EventSource> events;  // used when set
 };
 
 // On the loop's thread. Must not throw. A connection has one request in the handler at a time.

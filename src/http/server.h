@@ -24,8 +24,8 @@ struct Token {
 
 struct ServerSettings {
   std::string address = "127.0.0.1";
-  std::uint16_t port = 4545;  // 0: any free one
-  std::vector<Token> tokens;  // empty: everybody who reaches a loopback address may do everything
+  std::uint16_t port = 4545;         // 0: any free one
+  std::vector<Token> tokens;         // empty: everybody who reaches a loopback address may do everything
   std::vector<std::string> hosts;    // further names that a Host header may have, besides the address and localhost
   std::vector<std::string> origins;  // that may call from a browser; own address always
   std::size_t most_connections = 1024;  // further ones are accepted and closed at once
@@ -33,10 +33,10 @@ struct ServerSettings {
   Bytes largest_body = Bytes::Mib(1);
   std::chrono::milliseconds header_time{10'000};  // from the first byte of a request to the end of its header
   std::chrono::milliseconds body_time{30'000};
-  std::chrono::milliseconds write_time{30'000};   // without any byte taken by the reader
-  std::chrono::milliseconds idle_time{60'000};    // between requests
-  std::chrono::milliseconds heartbeat{15'000};    // of event streams
-  unsigned requests_per_second = 0;               // per remote address and token, with a burst of as many; 0: no limit
+  std::chrono::milliseconds write_time{30'000};  // without any byte taken by the reader
+  std::chrono::milliseconds idle_time{60'000};   // between requests
+  std::chrono::milliseconds heartbeat{15'000};   // of event streams
+  unsigned requests_per_second = 0;              // per remote address and token, with a burst of as many; 0: no limit
 };
 
 struct ServerFigures {
@@ -54,7 +54,8 @@ class Server {
   // Errors: kForbidden (an address beyond loopback, and no tokens), kBadParameters (not an address),
   // kSystem (in use, not permitted).
   static Result<std::unique_ptr<Server>> Listen(boost::asio::io_context& loop, const Clock& clock,
-                                                ServerSettings settings, Handler handler, os::UniqueFd inherited = {});
+                                                ServerSettings settings, Handler handler,
+                                                os::UniqueFd inherited = {});
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
   virtual ~Server() = default;  // closes everything at once; handlers in flight are cancelled

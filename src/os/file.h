@@ -4,7 +4,11 @@
 #pragma once
 
 #include <cstdint>
+<<<<<<< HEAD
 #include <optional>
+=======
+#include <span>
+>>>>>>> http
 #include <string>
 #include <string_view>
 #include <utility>
@@ -111,6 +115,8 @@ Result<std::string> ReadSmallFile(const std::string& path, Bytes limit = Bytes::
 Result<std::string> ReadSmallFileAt(int folder, const std::string& name, Bytes limit = Bytes::Kib(64));
 // Copies at most `limit` bytes of the file into memory; used to look at the first bytes of an output.
 Result<std::string> ReadPrefix(int fd, std::uint64_t offset, Bytes limit);
+// Fills `into` from `offset`, as far as the file goes: the number of bytes read. Does not move the descriptor.
+Result<std::size_t> ReadAt(int fd, std::uint64_t offset, std::span<char> into);
 
 // Space that this user may still write on the file system of `fd`.
 Result<Bytes> FreeDisk(int fd);

@@ -328,6 +328,14 @@ TEST_F(File, APrefixIsReadFromAnOffset) {
   EXPECT_EQ(*ReadPrefix(fd->get(), 0, Bytes(4)), "0123");
   EXPECT_EQ(*ReadPrefix(fd->get(), 8, Bytes(4)), "89");
   EXPECT_EQ(*ReadPrefix(fd->get(), 20, Bytes(4)), "");
+
+  std::string into(4, '-');
+  EXPECT_EQ(*ReadAt(fd->get(), 3, into), 4U);
+  EXPECT_EQ(into, "3456");
+  EXPECT_EQ(*ReadAt(fd->get(), 8, into), 2U);
+  EXPECT_EQ(into, "8956");
+  EXPECT_EQ(*ReadAt(fd->get(), 10, into), 0U);
+  EXPECT_EQ(ReadAt(-1, 0, into).error().code, ErrorCode::kInputUnreadable);
 }
 
 TEST_F(File, TheDiskHasRoomAndSyncWorks) {

@@ -23,6 +23,12 @@ std::optional<ProcessMemory> ReadStatm(pid_t pid);
 std::optional<Bytes> ReadPss(pid_t pid);
 // ReadPss of this process; zero when it cannot be read.
 Bytes OwnPss();
+struct OwnCounts {
+  std::size_t descriptors = 0;
+  std::size_t threads = 0;
+};
+// Open descriptors and threads of this process; zero when /proc cannot be read.
+OwnCounts OwnCountsNow();
 // The process and all its live descendants, parents first, at most `limit`.
 std::vector<pid_t> Tree(pid_t root, std::size_t limit = 1000);
 // Sum of ReadPss over Tree(root).
