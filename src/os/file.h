@@ -4,11 +4,8 @@
 #pragma once
 
 #include <cstdint>
-<<<<<<< HEAD
 #include <optional>
-=======
 #include <span>
->>>>>>> http
 #include <string>
 #include <string_view>
 #include <utility>

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <memory>
 #include <unordered_map>
 
@@ -131,17 +130,14 @@ std::optional<Bytes> ReadPss(pid_t pid) {
 }
 
 OwnCounts OwnCountsNow() {
-  const auto entries = [](const char* folder) {
-    std::error_code error;
-    std::size_t count = 0;
-    for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-      ++count;
-    }
-    return count;
+  const auto entries = [](const char* path) -> std::size_t {
+    const auto folder = OpenFolder(path, Access::kRead);
+    const auto names = folder ? ListFolder(folder->get()) : Fail(folder.error());
+    return names ? names->size() : 0;
   };
-  // Looking takes a descriptor itself.
+  // Looking takes two descriptors itself.
   const std::size_t descriptors = entries("/proc/self/fd");
-  return {.descriptors = descriptors - std::min<std::size_t>(descriptors, 1), .threads = entries("/proc/self/task")};
+  return {.descriptors = descriptors - std::min<std::size_t>(descriptors, 2), .threads = entries("/proc/self/task")};
 }
 
 Bytes OwnPss() { return ReadPss(::getpid()).value_or(Bytes()); }
