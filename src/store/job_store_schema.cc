@@ -105,6 +105,8 @@ Status Migrate(Database& database, std::int64_t from) {
 
 }  // namespace
 
+const char* SchemaStep(std::size_t from) { return kSteps.at(from); }
+
 std::int64_t NewestSchema() { return static_cast<std::int64_t>(kSteps.size()); }
 
 Error TooNew(const std::string& file, std::int64_t version) {
