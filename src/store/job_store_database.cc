@@ -214,6 +214,12 @@ Result<bool> Database::RunCheckpoint(Checkpoint checkpoint) {
   return true;
 }
 
+void Database::RollBack() {
+  if (in_transaction()) {
+    sqlite3_exec(handle_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
+  }
+}
+
 void Database::KeepLogOnClose(bool keep) {
   sqlite3_db_config(handle_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep ? 1 : 0, nullptr);
 }

@@ -137,9 +137,7 @@ Status PrepareSchema(Database& database) {
   }
   WEIR_TRY(database.Run("BEGIN IMMEDIATE"));
   if (Status migrated = Migrate(database, version); !migrated) {
-    if (database.in_transaction()) {
-      (void)database.Run("ROLLBACK");
-    }
+    database.RollBack();
     return migrated;
   }
   return {};
@@ -164,8 +162,8 @@ DELETE FROM counters WHERE state NOT IN
   ('queued', 'fetching', 'running', 'verifying', 'publishing', 'succeeded', 'failed', 'cancelled');
 UPDATE counters SET jobs = (SELECT count(*) FROM jobs WHERE jobs.state = counters.state);
 COMMIT)sql");
-  if (!counted && database.in_transaction()) {
-    (void)database.Run("ROLLBACK");
+  if (!counted) {
+    database.RollBack();
   }
   return counted;
 }

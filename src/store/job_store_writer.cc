@@ -222,9 +222,7 @@ Writer::Results Writer::Write(std::span<Waiting> batch) {
 
 Result<Writer::Results> Writer::Transact(std::span<Waiting> batch) {
   const auto give_up = [this](Error error) {
-    if (database_.in_transaction()) {
-      (void)database_.Run("ROLLBACK");
-    }
+    database_.RollBack();
     return Fail(std::move(error));
   };
   WEIR_TRY(sql_.begin.Run());
