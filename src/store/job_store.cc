@@ -30,15 +30,15 @@ constexpr std::size_t kApplicationAt = 68;
 constexpr std::array<const char*, kJobStates> kNames = {"queued",     "fetching",  "running", "verifying",
                                                         "publishing", "succeeded", "failed",  "cancelled"};
 
-#define WEIR_JOB_COLUMNS                                                                                         \
+#define WEIR_JOB_COLUMNS                                                                                          \
   "j.number, j.id, j.recipe, j.owner, j.request, j.labels, j.outcome, j.priority, j.state, j.paused, j.attempt, " \
   "j.deaths, j.created, j.updated, j.started, j.ended, j.not_before, j.idempotency_key, j.request_digest"
 constexpr std::string_view kFind = "SELECT " WEIR_JOB_COLUMNS " FROM jobs AS j WHERE j.id = ?";
 constexpr std::string_view kFindByKey = "SELECT " WEIR_JOB_COLUMNS
                                         " FROM jobs AS j WHERE j.owner = ? AND j.idempotency_key = ?"
                                         " AND j.idempotency_key <> ''";
-constexpr std::string_view kActive = "SELECT " WEIR_JOB_COLUMNS
-                                     " FROM jobs AS j INDEXED BY jobs_active WHERE j.ended IS NULL ORDER BY j.number";
+constexpr std::string_view kActive =
+    "SELECT " WEIR_JOB_COLUMNS " FROM jobs AS j INDEXED BY jobs_active WHERE j.ended IS NULL ORDER BY j.number";
 constexpr std::string_view kEnded = "SELECT " WEIR_JOB_COLUMNS
                                     " FROM jobs AS j INDEXED BY jobs_ended WHERE j.state = ? AND j.ended < ?"
                                     " ORDER BY j.ended, j.number LIMIT ?";
@@ -48,8 +48,7 @@ constexpr std::string_view kEventsOfJob =
 constexpr std::string_view kAllEvents =
     "SELECT e.id, j.id, e.time, e.type, e.data FROM events AS e CROSS JOIN jobs AS j ON j.number = e.job"
     " WHERE e.id > ? ORDER BY e.id LIMIT ?";
-constexpr std::string_view kLastEvent =
-    "SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)";
+constexpr std::string_view kLastEvent = "SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)";
 constexpr std::string_view kCounters = "SELECT state, jobs FROM counters";
 
 std::uint32_t BigEndian(std::string_view bytes, std::size_t at, std::size_t size) {

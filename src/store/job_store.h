@@ -1,6 +1,6 @@
-// JobStore: the jobs and their events, on disk in SQLite (WAL, synchronous=FULL). It decides nothing: whoever owns the
-// state (one thread) hands it changes; each change is one transaction with its event, many changes share one flush.
-// Disk format and versions: docs/formats/jobs.md.
+// JobStore: the jobs and their events, on disk in SQLite (WAL, synchronous=FULL). It decides nothing: whoever owns
+// the state (one thread) hands it changes; each change is one transaction with its event, many changes share one
+// flush. Disk format and versions: docs/formats/jobs.md.
 #pragma once
 
 #include <cstddef>
@@ -39,11 +39,11 @@ struct JobRecord {
   std::string id;           // NewId
   std::int64_t number = 0;  // order of acceptance, from 1; given by the store at insertion
   std::string recipe;
-  std::string owner;        // "" when nobody said
-  std::string request;      // document: the whole request as accepted
-  std::string labels;       // document: object of strings
-  std::string outcome;      // document: forecast, measured, artefacts, failure; "" until there is something
-  int priority = 50;        // 0 to 100, higher first
+  std::string owner;    // "" when nobody said
+  std::string request;  // document: the whole request as accepted
+  std::string labels;   // document: object of strings
+  std::string outcome;  // document: forecast, measured, artefacts, failure; "" until there is something
+  int priority = 50;    // 0 to 100, higher first
   JobState state = JobState::kQueued;
   bool paused = false;
   int attempt = 0;  // of the run that holds the job; 0 before the first
@@ -69,8 +69,8 @@ struct Change {
   // kUpdate writes the whole record but its id and number. kRemove takes the job's events along, and has none itself.
   enum class Kind : std::uint8_t { kInsert, kUpdate, kRemove } kind = Kind::kUpdate;
   JobRecord job;  // kRemove: only the id counts
-  // kUpdate, kRemove: applied only while the stored attempt is this; otherwise the change fails with kConflict and writes
-  // nothing, also not its event. That is how a late attempt cannot touch a job.
+  // kUpdate, kRemove: applied only while the stored attempt is this; otherwise the change fails with kConflict and
+  // writes nothing, also not its event. That is how a late attempt cannot touch a job.
   std::optional<int> only_if_attempt;
   std::optional<EventRecord> event;  // id and job are filled in by the store
 };
@@ -81,13 +81,13 @@ struct Committed {
   std::int64_t event_id = 0;  // 0 without an event
 };
 
-// All that are given must hold. A page takes time for what it returns plus what it passes over: nothing with no filter
-// or with one; with several, index entries of the jobs that match the first given of label, owner, state, recipe
-// (with a label: their rows).
+// All that are given must hold. A page takes time for what it returns plus what it passes over: nothing with no
+// filter or with one; with several, index entries of the jobs that match the first given of label, owner, state,
+// recipe (with a label: their rows).
 struct JobFilter {
   std::optional<JobState> state;
-  std::string recipe, owner;              // "" for any
-  std::string label_key, label_value;     // "" for any; a value counts only with a key
+  std::string recipe, owner;           // "" for any
+  std::string label_key, label_value;  // "" for any; a value counts only with a key
 };
 
 struct JobStoreSettings {
@@ -101,14 +101,13 @@ struct JobStoreSettings {
 
 class JobStore {
  public:
-  // `folder`: the data folder, which exists; files jobs.db, jobs.db-wal, jobs.db-shm (0600), and the lock "lock", held
-  // from Open to the end of the destructor.
-  // `post` brings a function to the owner's thread; used for the answers of Commit. It is called from the writer's
-  // thread and from the owner's, and must stay callable until the destructor has returned. What it was given may run,
-  // or be destroyed unrun, at any time after that: it then does nothing.
-  // Errors: kBusy (another process has this folder), kDamaged (not a database of ours, or broken: says where and what
-  // to do), kTooNew (written by a later version; nothing was touched), kDiskFull, kOutputFolder, kOutputUnwritable,
-  // kSystem. Open looks at heads, counters and the log, not at every page: that is CheckWhole.
+  // `folder`: the data folder, which exists; files jobs.db, jobs.db-wal, jobs.db-shm (0600), and the lock "lock",
+  // held from Open to the end of the destructor. `post` brings a function to the owner's thread; used for the answers
+  // of Commit. It is called from the writer's thread and from the owner's, and must stay callable until the
+  // destructor has returned. What it was given may run, or be destroyed unrun, at any time after that: it then does
+  // nothing. Errors: kBusy (another process has this folder), kDamaged (not a database of ours, or broken: says where
+  // and what to do), kTooNew (written by a later version; nothing was touched), kDiskFull, kOutputFolder,
+  // kOutputUnwritable, kSystem. Open looks at heads, counters and the log, not at every page: that is CheckWhole.
   using Post = std::function<void(std::function<void()>)>;
   static Result<std::unique_ptr<JobStore>> Open(const std::string& folder, Post post, JobStoreSettings settings);
   JobStore(const JobStore&) = delete;

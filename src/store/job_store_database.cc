@@ -42,8 +42,9 @@ Error DatabaseError(const std::string& file, int code, const std::string& found)
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:
     case SQLITE_PERM:
-      return {.code = ErrorCode::kOutputUnwritable,
-              .detail = "cannot write " + name + " (" + found + "); check the permissions of the file and its folder"};
+      return {
+          .code = ErrorCode::kOutputUnwritable,
+          .detail = "cannot write " + name + " (" + found + "); check the permissions of the file and its folder"};
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return {.code = ErrorCode::kSystem,
@@ -85,8 +86,7 @@ Statement& Statement::Bind(std::int64_t value) {
 Statement& Statement::Bind(std::string_view text) {
   // A null pointer would bind NULL.
   const char* data = text.data() == nullptr ? "" : text.data();
-  if (const int code =
-          sqlite3_bind_text64(handle_.get(), next_++, data, text.size(), SQLITE_STATIC, SQLITE_UTF8);
+  if (const int code = sqlite3_bind_text64(handle_.get(), next_++, data, text.size(), SQLITE_STATIC, SQLITE_UTF8);
       code != SQLITE_OK) {
     failure_ = code;
   }
@@ -159,8 +159,6 @@ Result<Database> Database::Open(const std::string& file, Mode mode, Bytes page_c
     return Fail(DatabaseError(file, code, sqlite3_errstr(code)));
   }
   sqlite3_busy_timeout(handle, kPatienceMs);
-  // What somebody put into the file by hand must not run our process.
-  sqlite3_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
   sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   // Statement journals in memory: they are small, and the place for temporary files may be out of reach.
   const std::string cache = "PRAGMA cache_size = -" + std::to_string(page_cache.count() >> 10U) +
@@ -214,6 +212,12 @@ Result<bool> Database::RunCheckpoint(Checkpoint checkpoint) {
     return std::unexpected(ErrorOf(handle_.get(), code));
   }
   return true;
+}
+
+void Database::RollBack() {
+  if (in_transaction()) {
+    sqlite3_exec(handle_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
+  }
 }
 
 void Database::KeepLogOnClose(bool keep) {

@@ -84,6 +84,8 @@ class Database {
   enum class Checkpoint : std::uint8_t { kPassive, kRestart };
   // False when readers are in the way.
   Result<bool> RunCheckpoint(Checkpoint checkpoint);
+  // Ends a transaction that failed, where SQLite has not done so already.
+  void RollBack();
   // Whether closing leaves the log as it is: for files that must not be touched.
   void KeepLogOnClose(bool keep);
   // Write-ahead log with a flush in each commit. Writes to an empty file.

@@ -52,15 +52,16 @@ Result<std::optional<std::string>> FindLogDamage(int log) {
   Sum sum;
   sum.Add(std::string_view(head).substr(0, kHead - 8), big);
   const std::size_t page = Number(head, 8);
-  if ((magic != kMagicLittle && magic != kMagicBig) || sum != Sum::At(head, kHead - 8) || page < 512 || page > 65536) {
+  if ((magic != kMagicLittle && magic != kMagicBig) || sum != Sum::At(head, kHead - 8) || page < 512 ||
+      page > 65536) {
     return "the head of its log is broken";
   }
 
   const std::string_view salts = std::string_view(head).substr(16, 8);
   const std::size_t size = kFrameHead + page;
-  bool broken = false;           // some frame before this one
-  bool follows_commit = false;   // the frame before this one, itself behind the break, ended a transaction
-  bool chained = false;          // and all since then add up, each with the one before
+  bool broken = false;          // some frame before this one
+  bool follows_commit = false;  // the frame before this one, itself behind the break, ended a transaction
+  bool chained = false;         // and all since then add up, each with the one before
   for (std::uint64_t index = 0, bad = 0;; ++index) {
     WEIR_ASSIGN(const std::string frame, os::ReadPrefix(log, kHead + index * size, Bytes(size)));
     if (frame.size() < size) {

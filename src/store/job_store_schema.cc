@@ -105,6 +105,8 @@ Status Migrate(Database& database, std::int64_t from) {
 
 }  // namespace
 
+const char* SchemaStep(std::size_t from) { return kSteps.at(from); }
+
 std::int64_t NewestSchema() { return static_cast<std::int64_t>(kSteps.size()); }
 
 Error TooNew(const std::string& file, std::int64_t version) {
@@ -135,9 +137,7 @@ Status PrepareSchema(Database& database) {
   }
   WEIR_TRY(database.Run("BEGIN IMMEDIATE"));
   if (Status migrated = Migrate(database, version); !migrated) {
-    if (database.in_transaction()) {
-      (void)database.Run("ROLLBACK");
-    }
+    database.RollBack();
     return migrated;
   }
   return {};
@@ -162,8 +162,8 @@ DELETE FROM counters WHERE state NOT IN
   ('queued', 'fetching', 'running', 'verifying', 'publishing', 'succeeded', 'failed', 'cancelled');
 UPDATE counters SET jobs = (SELECT count(*) FROM jobs WHERE jobs.state = counters.state);
 COMMIT)sql");
-  if (!counted && database.in_transaction()) {
-    (void)database.Run("ROLLBACK");
+  if (!counted) {
+    database.RollBack();
   }
   return counted;
 }

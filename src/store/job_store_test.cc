@@ -182,9 +182,9 @@ TEST_F(JobStoreTest, AFailureInABatchIsItsOwn) {
     if (i % 3 == 2) job.ended = At(1);  // queued and ended: contradicts itself
     store_->Commit(Insert(job), [&, i](const Result<Committed>& result) {
       ++answers;
-      const bool fine = i % 3 == 0 ? result.has_value()
-                                   : !result && result.error().code ==
-                                                    (i % 3 == 1 ? ErrorCode::kConflict : ErrorCode::kInternal);
+      const bool fine =
+          i % 3 == 0 ? result.has_value()
+                     : !result && result.error().code == (i % 3 == 1 ? ErrorCode::kConflict : ErrorCode::kInternal);
       if (!fine) wrong.push_back(i);
       if (result) numbers.push_back(result->number);
     });

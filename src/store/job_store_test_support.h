@@ -53,8 +53,7 @@ class Owner {
       queue->changed.notify_one();
     };
   }
-  bool RunUntil(const std::function<bool()>& condition,
-                std::chrono::milliseconds within = std::chrono::seconds(60)) {
+  bool RunUntil(const std::function<bool()>& condition, std::chrono::milliseconds within = std::chrono::seconds(60)) {
     const auto deadline = std::chrono::steady_clock::now() + within;
     while (!condition()) {
       std::function<void()> next;
@@ -70,17 +69,16 @@ class Owner {
     }
     return true;
   }
+  // What has been posted so far.
   void RunWaiting() {
-    bool empty = false;
-    while (!empty) {
+    for (std::size_t left = waiting(); left > 0; --left) {
+      std::function<void()> next;
       {
         const std::lock_guard lock(queue_->mutex);
-        queue_->functions.emplace_back([] {});
+        next = std::move(queue_->functions.front());
+        queue_->functions.pop_front();
       }
-      std::size_t ran = 0;
-      RunUntil([&] { return ran++ > 0; });
-      const std::lock_guard lock(queue_->mutex);
-      empty = queue_->functions.empty();
+      next();
     }
   }
   std::size_t waiting() {

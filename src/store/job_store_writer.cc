@@ -1,7 +1,6 @@
 #include "store/job_store_writer.h"
 
 #include <algorithm>
-#include <iterator>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -168,9 +167,10 @@ void Writer::Loop() {
       if (waiting_.empty()) {
         return;
       }
-      const auto count = static_cast<std::ptrdiff_t>(std::min(waiting_.size(), kMostInTransaction));
-      std::move(waiting_.begin(), waiting_.begin() + count, std::back_inserter(batch));
-      waiting_.erase(waiting_.begin(), waiting_.begin() + count);
+      while (!waiting_.empty() && batch.size() < kMostInTransaction) {
+        batch.push_back(std::move(waiting_.front()));
+        waiting_.pop_front();
+      }
     }
     Results results = Write(batch);
     std::vector<Answer> answers;
@@ -186,7 +186,9 @@ void Writer::Loop() {
       unwritten_size_ -= size;
       closing = closing_;
       if (closing) {
-        std::move(answers.begin(), answers.end(), std::back_inserter(dropped_));
+        for (Answer& answer : answers) {
+          dropped_.push_back(std::move(answer));
+        }
       }
       written_.NotifyAll();
     }
@@ -220,9 +222,7 @@ Writer::Results Writer::Write(std::span<Waiting> batch) {
 
 Result<Writer::Results> Writer::Transact(std::span<Waiting> batch) {
   const auto give_up = [this](Error error) {
-    if (database_.in_transaction()) {
-      (void)database_.Run("ROLLBACK");
-    }
+    database_.RollBack();
     return Fail(std::move(error));
   };
   WEIR_TRY(sql_.begin.Run());

@@ -23,7 +23,8 @@ class Writer {
  public:
   using Done = std::function<void(Result<Committed>)>;
   // `database`: with the newest schema, not used by anybody else.
-  static Result<std::unique_ptr<Writer>> Start(Database database, JobStore::Post post, const JobStoreSettings& settings);
+  static Result<std::unique_ptr<Writer>> Start(Database database, JobStore::Post post,
+                                               const JobStoreSettings& settings);
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
   // Writes what waits, and drops all answers that did not run.
