@@ -1,6 +1,8 @@
 #include "api/api.h"
 
-#include <boost/asio/async_result.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/json.hpp>
 #include <charconv>
@@ -39,20 +41,28 @@ Response JsonOf(int status, const json::value& document) {
   return response;
 }
 
-// The call with a callback as an awaitable: `start` gets the callback, which is called once, later, from the loop.
+// The call with a callback as an awaitable: `start` gets the callback, which is called once, later, from the loop. A
+// caller who goes away meanwhile ends the wait, not the call.
 template <typename T, typename Start>
 awaitable<T> Awaited(Start start) {
-  auto result = std::make_shared<std::optional<T>>();
-  co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(
-      [start = std::move(start), result](auto handler) mutable {
-        auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-        start([result, shared](T value) {
-          result->emplace(std::move(value));
-          (*shared)();
-        });
-      },
-      asio::use_awaitable);
-  co_return std::move(**result);
+  struct Meeting {
+    explicit Meeting(const asio::any_io_executor& executor)
+        : arrived(executor, asio::steady_timer::time_point::max()) {}
+    asio::steady_timer arrived;
+    std::optional<T> value;
+  };
+  const auto executor = co_await asio::this_coro::executor;
+  const auto meeting = std::make_shared<Meeting>(executor);
+  start([meeting](T value) {
+    meeting->value.emplace(std::move(value));
+    meeting->arrived.cancel();
+  });
+  while (!meeting->value) {
+    boost::system::error_code cancelled;
+    auto token = asio::redirect_error(asio::use_awaitable, cancelled);
+    co_await meeting->arrived.async_wait(token);
+  }
+  co_return std::move(*meeting->value);
 }
 
 // Seconds of "Prefer: wait=N", at most kLongestWait; 0 without it.
