@@ -111,7 +111,7 @@ class Call {
     if (done()) return {};
     // Its handler points into the caller's frame: end it before that frame goes.
     error_code ignored;
-    socket_.close(ignored);
+    ignored = socket_.close(ignored);
     while (!done() && loop_.run_one() > 0) {
     }
     return Fail(ErrorCode::kTimedOut, where_ + " did not answer in time");

@@ -29,7 +29,9 @@ class Client {
   Result<Answer> Ask(Method method, const std::string& target, const std::string& body = {},
                      const std::vector<std::pair<std::string, std::string>>& headers = {},
                      std::chrono::milliseconds patience = std::chrono::seconds(60)) const;
-  // A stream of server-sent events; `on_event` gets each (id, type, data) and returns false to stop.
+  // A stream of server-sent events; `on_event` gets each (id, type, data) and returns false to stop. Returns at the
+  // stream's end. Errors: as Ask, kTimedOut when not even a heartbeat came for 90 s, and what the server's problem
+  // says.
   Status Watch(
       const std::string& target, const std::string& last_event_id,
       const std::function<bool(std::string_view id, std::string_view type, std::string_view data)>& on_event) const;

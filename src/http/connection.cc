@@ -171,9 +171,9 @@ Connection::Connection(std::shared_ptr<Core> core, os::Connection accepted)
   const bool is_v6 = remote_.find(':') != std::string::npos;
   error_code error;
   const int fd = accepted.fd.release();
-  socket_.assign(is_v6 ? boost::asio::ip::tcp::v6() : boost::asio::ip::tcp::v4(), fd, error);
+  error = socket_.assign(is_v6 ? boost::asio::ip::tcp::v6() : boost::asio::ip::tcp::v4(), fd, error);
   if (error) os::UniqueFd(fd).Close();
-  socket_.non_blocking(true, error);
+  error = socket_.non_blocking(true, error);
   core_->connections.push_back(this);
 }
 
@@ -208,7 +208,7 @@ void Connection::Enter(Stage stage, milliseconds time) {
 void Connection::Close() {
   deadline_ = kNever;
   error_code ignored;
-  socket_.close(ignored);
+  ignored = socket_.close(ignored);
 }
 
 void Connection::Abort() {
@@ -226,7 +226,7 @@ void Connection::DeadlinePassed() {
     case Stage::kBody:
     case Stage::kLinger:
       expired_ = true;
-      socket_.cancel(ignored);
+      ignored = socket_.cancel(ignored);
       break;
     case Stage::kHandler:
       WatchForReset();
@@ -326,7 +326,7 @@ awaitable<bool> Connection::ReadBody() {
 // say that we are done, and wait a moment for the other side to see it.
 awaitable<void> Connection::Linger() {
   error_code error;
-  socket_.shutdown(Socket::shutdown_send, error);
+  error = socket_.shutdown(Socket::shutdown_send, error);
   if (error) co_return;
   Enter(Stage::kLinger, kLingerTime);
   for (std::size_t dropped = 0; dropped < kMostLingering;) {

@@ -30,6 +30,8 @@ class Lane {
     std::swap(may_block_, copy.may_block_);
     return *this;
   }
+  Lane(Lane&& other) noexcept : Lane(static_cast<const Lane&>(other)) {}  // a lane always has its gate
+  Lane& operator=(Lane&& other) noexcept { return *this = static_cast<const Lane&>(other); }
   ~Lane() {
     if (--gate_->users == 0) delete gate_;  // NOLINT(cppcoreguidelines-owning-memory)
   }

@@ -47,7 +47,9 @@ class EventSource {
   EventSource& operator=(const EventSource&) = delete;
   virtual ~EventSource() = default;  // the reader is gone, or the server stops
   // The next piece of text in the format of server-sent events, or nullopt at the end. Waits as long as it takes; the
-  // server writes a comment as heartbeat meanwhile. Cancelled by destruction.
+  // server writes a comment as heartbeat meanwhile. When the reader goes, also by saying that it will send no more,
+  // what Next() waits for gets a terminal cancellation (all of Asio's operations honour it), and then the source
+  // goes.
   virtual boost::asio::awaitable<std::optional<std::string>> Next() = 0;
 };
 
@@ -63,16 +65,21 @@ struct Response {
       headers;  // Content-Type and the like; length and date are the server's
   std::string body;
   std::shared_ptr<const std::string> shared_body;  // used when set: the same bytes for many readers
-  std::optional<FileBody> file;         // used when set: Range, If-Range, If-None-Match, HEAD are the server's
+  std::optional<FileBody>
+      file;  // used when set: Range, If-Range, If-None-Match, HEAD are the server's (at status 200)
   std::unique_ptr<EventSource> events;  // used when set
 };
 
-// On the loop's thread. Must not throw. A connection has one request in the handler at a time.
+// On the loop's thread. Must not throw. A connection has one request in the handler at a time. Credentials have been
+// taken out of the headers. A caller who resets the connection cancels it (terminal cancellation of what it waits
+// for); one who only closes its sending side gets the answer. After the Server's end it is never resumed: its frame
+// is destroyed in the loop's next turn, at the latest with the loop, so what the frame holds must be safe to destroy
+// then.
 using Handler = std::function<boost::asio::awaitable<Response>(Request)>;
 
 // RFC 9457: {"type": "https://weir.invalid/problems/<name>", title, status, detail, instance, members...}.
-// Every error of every route is made here. 401 and 429/503 get WWW-Authenticate and Retry-After by the members
-// "retry_after_seconds".
+// Every error of every route is made here. 401 gets WWW-Authenticate; a member "retry_after_seconds" becomes
+// Retry-After.
 Response Problem(const Error& error, std::string_view instance);
 
 }  // namespace weir::http

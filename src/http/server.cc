@@ -35,7 +35,7 @@ class Listening final : public Server {
     const bool is_v6 = endpoint.address.find(':') != std::string::npos;
     error_code error;
     const int fd = socket.release();
-    acceptor_.assign(is_v6 ? boost::asio::ip::tcp::v6() : boost::asio::ip::tcp::v4(), fd, error);
+    error = acceptor_.assign(is_v6 ? boost::asio::ip::tcp::v6() : boost::asio::ip::tcp::v4(), fd, error);
     if (error) os::UniqueFd(fd).Close();
     AwaitCaller();
   }
@@ -91,7 +91,7 @@ class Listening final : public Server {
   }
   void Close() {
     error_code ignored;
-    acceptor_.close(ignored);
+    ignored = acceptor_.close(ignored);
     pause_.cancel();
   }
 

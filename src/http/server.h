@@ -47,18 +47,20 @@ struct ServerFigures {
   std::uint64_t in_flight = 0;
 };
 
-// Everything on the loop's thread.
+// Everything on the loop's thread. The loop and the clock (dates and rates; the times above are real ones) must
+// outlive it.
 class Server {
  public:
   // Listens when it returns. A listening socket inherited by socket activation may be given as `inherited`.
-  // Errors: kForbidden (an address beyond loopback, and no tokens), kBadParameters (not an address),
-  // kSystem (in use, not permitted).
+  // Errors: kForbidden (an address beyond loopback, and no tokens), kBadParameters (not an address, no such socket,
+  // limits too small to work with), kSystem (in use, not permitted).
   static Result<std::unique_ptr<Server>> Listen(boost::asio::io_context& loop, const Clock& clock,
                                                 ServerSettings settings, Handler handler,
                                                 os::UniqueFd inherited = {});
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
-  virtual ~Server() = default;  // closes everything at once; handlers in flight are cancelled
+  // Closes everything at once; handlers in flight are cancelled and not resumed. Also from inside a handler.
+  virtual ~Server() = default;
 
   [[nodiscard]] virtual std::uint16_t port() const = 0;
   [[nodiscard]] virtual ServerFigures figures() const = 0;

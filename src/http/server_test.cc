@@ -26,6 +26,7 @@
 
 #include "base/sha256.h"
 #include "http/client.h"
+#include "os/socket.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wmismatched-new-delete"
@@ -846,6 +847,21 @@ TEST_F(Http, ListeningIsRefusedWhenItMustBe) {
   EXPECT_EQ(code({.address = "nowhere", .port = 0}), ErrorCode::kBadParameters);
   EXPECT_EQ(code({.port = port_}), ErrorCode::kSystem);
   EXPECT_EQ(code({.port = 0, .most_connections = 0}), ErrorCode::kBadParameters);
+}
+
+TEST_F(Http, ASocketMayBeHandedOver) {
+  boost::asio::io_context loop;
+  auto socket = os::ListenTcp("127.0.0.1", 0);
+  ASSERT_TRUE(socket);
+  const std::uint16_t port = os::ListeningEndpoint(socket->get())->port;
+  const auto made = Server::Listen(loop, clock_, {}, {}, *std::move(socket));
+  ASSERT_TRUE(made);
+  EXPECT_EQ((*made)->port(), port);
+  auto open = os::ListenTcp("0.0.0.0", 0);
+  ASSERT_TRUE(open);
+  EXPECT_EQ(Server::Listen(loop, clock_, {}, {}, *std::move(open)).error().code, ErrorCode::kForbidden);
+  EXPECT_EQ(Server::Listen(loop, clock_, {}, {}, FileOf("x")).error().code, ErrorCode::kSystem)
+      << "not a socket at all";
 }
 
 Result<Client> ClientOf(std::uint16_t port, std::string token = {}) {
