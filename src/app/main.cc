@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "app/command_line.h"
 #include "app/progress_view.h"
@@ -40,9 +41,10 @@ int Delivered(const std::string& text, bool json) {
 // Ctrl-C and SIGTERM: the first stops in order, the second at once. Either way no child is left.
 class Interrupts {
  public:
-  explicit Interrupts(boost::asio::io_context& loop) : signals_(loop) {
-    for (const int signal : os::NotIgnored({SIGINT, SIGTERM, SIGHUP})) {
-      signals_.add(signal);
+  explicit Interrupts(boost::asio::io_context& loop) : heard_(os::NotIgnored({SIGINT, SIGTERM, SIGHUP})) {
+    signals_.emplace(loop);
+    for (const int signal : heard_) {
+      signals_->add(signal);
     }
     Wait();
   }
@@ -50,10 +52,8 @@ class Interrupts {
   Interrupts& operator=(const Interrupts&) = delete;
   ~Interrupts() {
     // All that is left to do is to leave, with the exit code that is already decided.
-    const auto heard = os::NotIgnored({SIGINT, SIGTERM, SIGHUP});
-    boost::system::error_code ignored;
-    signals_.clear(ignored);
-    os::Ignore(heard);
+    signals_.reset();
+    os::Ignore(heard_);
   }
 
   // Who is told; nullptr while nothing runs that could be stopped in order.
@@ -66,11 +66,11 @@ class Interrupts {
   void KillOnInterrupt(process::Launcher* launcher) { launcher_ = launcher; }
   [[nodiscard]] const std::optional<Error>& why() const { return why_; }
   // Lets the loop run dry.
-  void Stop() { signals_.cancel(); }
+  void Stop() { signals_->cancel(); }
 
  private:
   void Wait() {
-    signals_.async_wait([this](const boost::system::error_code& error, int signal) {
+    signals_->async_wait([this](const boost::system::error_code& error, int signal) {
       if (error) {
         return;
       }
@@ -89,7 +89,8 @@ class Interrupts {
     });
   }
 
-  boost::asio::signal_set signals_;
+  std::vector<int> heard_;
+  std::optional<boost::asio::signal_set> signals_;
   jobs::Run* run_ = nullptr;
   process::Launcher* launcher_ = nullptr;
   std::optional<Error> why_;
