@@ -5,7 +5,8 @@
 
 #include <boost/asio/execution.hpp>
 #include <boost/asio/io_context.hpp>
-#include <cstdint>
+#include <boost/smart_ptr/intrusive_ptr.hpp>
+#include <boost/smart_ptr/intrusive_ref_counter.hpp>
 #include <memory>
 #include <utility>
 
@@ -13,28 +14,21 @@ namespace weir::http {
 
 class Lane {
  public:
-  struct Gate {
+  // The counter is not atomic: one thread. Small, because a lane must fit Asio's small object.
+  struct Gate : boost::intrusive_ref_counter<Gate, boost::thread_unsafe_counter> {
     explicit Gate(boost::asio::io_context& the_loop) : loop(the_loop) {}
     boost::asio::io_context& loop;
     bool shut = false;
-    std::uint64_t users = 0;  // lanes; one thread
   };
 
-  explicit Lane(boost::asio::io_context& loop) : gate_(new Gate(loop)) {
-    ++gate_->users;
-  }  // NOLINT(cppcoreguidelines-owning-memory)
-  Lane(const Lane& other) noexcept : gate_(other.gate_), may_block_(other.may_block_) { ++gate_->users; }
-  Lane& operator=(const Lane& other) noexcept {
-    Lane copy(other);
-    std::swap(gate_, copy.gate_);
-    std::swap(may_block_, copy.may_block_);
-    return *this;
-  }
-  Lane(Lane&& other) noexcept : Lane(static_cast<const Lane&>(other)) {}  // a lane always has its gate
+  explicit Lane(boost::asio::io_context& loop)
+      : gate_(new Gate(loop)) {}  // NOLINT(cppcoreguidelines-owning-memory): intrusive_ptr owns it
+  Lane(const Lane& other) noexcept = default;
+  Lane& operator=(const Lane& other) noexcept = default;
+  // A lane always has its gate, also one that was moved from.
+  Lane(Lane&& other) noexcept : Lane(static_cast<const Lane&>(other)) {}
   Lane& operator=(Lane&& other) noexcept { return *this = static_cast<const Lane&>(other); }
-  ~Lane() {
-    if (--gate_->users == 0) delete gate_;  // NOLINT(cppcoreguidelines-owning-memory)
-  }
+  ~Lane() = default;
 
   void Shut() const { gate_->shut = true; }
   [[nodiscard]] bool is_shut() const { return gate_->shut; }
@@ -84,7 +78,7 @@ class Lane {
     return other;
   }
 
-  Gate* gate_;  // counted by hand: the counter of a shared_ptr is atomic, and the whole must fit Asio's small object
+  boost::intrusive_ptr<Gate> gate_;
   bool may_block_ = true;
 };
 

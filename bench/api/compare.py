@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""Requests per second of the daemon beside nginx serving a static file of the same size, in one run.
+
+Stores JOBS ended jobs (copies of a real one, put into the database while the daemon is down), then drives both with
+wrk, alternating, same connections and threads: one job, and a page of 50. Submissions are made by CLIENTS keep-alive
+connections and counted when answered, that is, when they are on disk. Memory of the daemon is its PSS before and after.
+
+    bench/api/compare.py [--weir build/release/weir] [--jobs 100000] [--seconds 5] [--rounds 3]
+"""
+import argparse
+import http.client
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def ask(port, method, path, body=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request(method, path, body)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+class Weir:
+    def __init__(self, binary, folder, slots):
+        self.port = free_port()
+        self.began = time.monotonic()
+        self.process = subprocess.Popen(
+            [binary, "serve", "--data", str(folder / "data"), "--memory", "600M", "--listen", f"127.0.0.1:{self.port}",
+             "--media-root", str(folder / "media"), *(["--slots", str(slots)] if slots is not None else [])],
+            stderr=open(folder / "log", "a"), env={**os.environ, "WEIR_STATE_DIR": str(folder / "state")})
+        while True:
+            try:
+                if ask(self.port, "GET", "/readyz")[0] == 200:
+                    break
+            except OSError:
+                pass
+            if self.process.poll() is not None or time.monotonic() - self.began > 30:
+                sys.exit("weir did not start: " + (folder / "log").read_text())
+            time.sleep(0.002)
+        self.ready = time.monotonic() - self.began
+
+    def pss(self):
+        with open(f"/proc/{self.process.pid}/smaps_rollup") as rollup:
+            return next(int(line.split()[1]) / 1024 for line in rollup if line.startswith("Pss:"))
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(60)
+
+
+def nginx(folder, job, page):
+    root = folder / "www"
+    root.mkdir()
+    (root / "job").write_bytes(job)
+    (root / "page").write_bytes(page)
+    port = free_port()
+    conf = folder / "nginx.conf"
+    conf.write_text(f"""worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.log; daemon off;
+events {{ worker_connections 4096; }}
+http {{ access_log off; default_type application/json; keepalive_requests 100000000; sendfile on; tcp_nopush on;
+  open_file_cache max=100; server {{ listen 127.0.0.1:{port}; root {root}; }} }}""")
+    os.chmod(folder, 0o755)
+    process = subprocess.Popen(["nginx", "-c", str(conf)], stderr=subprocess.DEVNULL)
+    time.sleep(0.5)
+    return process, port
+
+
+def wrk(url, seconds, connections):
+    text = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", url], capture_output=True,
+                          text=True).stdout
+    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1))
+    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", text)
+    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
+    if bad:
+        sys.exit(f"{url}: {text}")
+    return rate, float(p99.group(1)) * {"us": 0.001, "ms": 1, "s": 1000}[p99.group(2)]
+
+
+def submissions(port, clients, seconds):
+    body = json.dumps({"recipe": "crop", "inputs": ["clip.mp4"]})
+    counts = [0] * clients
+    until = time.monotonic() + seconds
+
+    def client(index):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        while time.monotonic() < until:
+            connection.request("POST", "/v1/jobs", body)
+            answer = connection.getresponse()
+            answer.read()
+            if answer.status != 202:
+                sys.exit(f"submission refused with {answer.status}")
+            counts[index] += 1
+
+    threads = [threading.Thread(target=client, args=(i,)) for i in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(counts) / seconds
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weir", default="build/release/weir")
+    parser.add_argument("--jobs", type=int, default=100_000)
+    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--connections", type=int, default=32)
+    options = parser.parse_args()
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="weir-bench-api-"))
+    processes = []
+    try:
+        (folder / "media").mkdir()
+        subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x240:d=1", "-pix_fmt",
+                        "yuv420p", str(folder / "media" / "clip.mp4")], check=True)
+        weir = Weir(options.weir, folder, None)
+        job = json.loads(ask(weir.port, "POST", "/v1/jobs", json.dumps({"recipe": "crop", "inputs": ["clip.mp4"]}))[1])
+        while json.loads(ask(weir.port, "GET", f"/v1/jobs/{job['id']}")[1])["state"] not in ("succeeded", "failed"):
+            time.sleep(0.1)
+        weir.stop()
+        database = sqlite3.connect(folder / "data" / "jobs.db")
+        columns = [row[1] for row in database.execute("PRAGMA table_info(jobs)") if row[1] != "number"]
+        row = dict(zip(columns, database.execute(f"SELECT {','.join(columns)} FROM jobs").fetchone()))
+        letters = "abcdefghijklmnopqrstuvwxyz234567"
+        for i in range(options.jobs - 1):
+            row["id"] = "b" + "".join(letters[(i >> (5 * shift)) & 31] for shift in range(14, -1, -1))
+            database.execute(f"INSERT INTO jobs({','.join(columns)}) VALUES ({','.join('?' * len(columns))})",
+                             list(row.values()))
+        database.commit()
+        database.close()
+
+        weir = Weir(options.weir, folder, 0)
+        processes.append(weir.process)
+        print(f"ready after {1000 * weir.ready:.0f} ms with {options.jobs} stored jobs, {weir.pss():.1f} MiB PSS")
+        one = f"/v1/jobs/{job['id']}"
+        pages = "/v1/jobs?limit=50"
+        other, other_port = nginx(folder, ask(weir.port, "GET", one)[1], ask(weir.port, "GET", pages)[1])
+        processes.append(other)
+        for name, path, file in (("one job", one, "job"), ("page of 50", pages, "page")):
+            ours, theirs = [], []
+            for _ in range(options.rounds):
+                theirs.append(wrk(f"http://127.0.0.1:{other_port}/{file}", options.seconds, options.connections))
+                ours.append(wrk(f"http://127.0.0.1:{weir.port}{path}", options.seconds, options.connections))
+            rate, p99 = (statistics.median(x) for x in zip(*ours))
+            other_rate, other_p99 = (statistics.median(x) for x in zip(*theirs))
+            size = len(ask(weir.port, "GET", path)[1])
+            print(f"{name:10} {size:7} bytes: weir {rate:8.0f}/s, nginx {other_rate:8.0f}/s, ratio {rate / other_rate:.3f};"
+                  f" p99 {p99:.2f} ms against {other_p99:.2f} ms; weir {weir.pss():.1f} MiB PSS", flush=True)
+        rates = [submissions(weir.port, options.connections, options.seconds) for _ in range(options.rounds)]
+        print(f"submissions, durable: {statistics.median(rates):.0f}/s ({min(rates):.0f}-{max(rates):.0f});"
+              f" weir {weir.pss():.1f} MiB PSS")
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
