@@ -187,8 +187,8 @@ TEST(Config, BothEndsOfARangeAreAllowedAndWhatLiesBeyondIsNot) {
     EXPECT_LT(setting.low, setting.high);
     Good(WithFile(Line(setting, std::to_string(setting.low))));
     Good(WithFile(Line(setting, std::to_string(setting.high))));
-    const auto expected = AllOf(HasSubstr("'/etc/weir/weir.toml', line 2, " + setting.key),
-                                HasSubstr(AllowedText(setting)));
+    const auto expected =
+        AllOf(HasSubstr("'/etc/weir/weir.toml', line 2, " + setting.key), HasSubstr(AllowedText(setting)));
     EXPECT_THAT(Refusal(Line(setting, std::to_string(setting.high + 1))), expected);
     EXPECT_THAT(Refusal(Line(setting, "-1")), expected);
     if (setting.low > 0) {
@@ -273,16 +273,18 @@ TEST(Config, VariablesOfOtherPartsAreNoSettings) {
 }
 
 TEST(Config, AmountsAndTimesAreReadAsPeopleWriteThem) {
-  const Config config = Good(WithFile("[memory]\nbudget = \"1.5G\"\n[media]\nlargest_input = 1000\n[data]\n"
-                                      "keep_failed_seconds = \"7d\"\nkeep_cancelled_seconds = \"90m\"\n"
-                                      "[server]\nlisten = \"[::1]:80\"\n"));
+  const Config config =
+      Good(WithFile("[memory]\nbudget = \"1.5G\"\n[media]\nlargest_input = 1000\n[data]\n"
+                    "keep_failed_seconds = \"7d\"\nkeep_cancelled_seconds = \"90m\"\n"
+                    "[server]\nlisten = \"[::1]:80\"\n"));
   EXPECT_EQ(*config.memory, Bytes::Mib(1536));
   EXPECT_EQ(config.largest_input, Bytes(1000));
   EXPECT_EQ(config.keep_failed, std::chrono::hours(7 * 24));
   EXPECT_EQ(config.keep_cancelled, std::chrono::minutes(90));
   EXPECT_EQ(config.address, "::1");
   EXPECT_EQ(config.port, 80);
-  for (const char* listen : {"4545", ":4545", "::1:80", "127.0.0.1", "127.0.0.1:65536", "example.org:80", "1.1.1.1:-1"}) {
+  for (const char* listen :
+       {"4545", ":4545", "::1:80", "127.0.0.1", "127.0.0.1:65536", "example.org:80", "1.1.1.1:-1"}) {
     EXPECT_THAT(Refusal("[server]\nlisten = \"" + std::string(listen) + "\"\n"), HasSubstr("such as")) << listen;
   }
 }
@@ -313,7 +315,8 @@ std::string TokenLines(const std::string& name, const std::string& digest, const
 }
 
 TEST(Config, TokensAreReadAndCheckedWithoutEverBeingShown) {
-  const auto text = TokenLines("ci", kDigest, "[\"read\", \"submit\"]") + TokenLines("boss", std::string(64, 'b'), "[\"admin\"]");
+  const auto text =
+      TokenLines("ci", kDigest, "[\"read\", \"submit\"]") + TokenLines("boss", std::string(64, 'b'), "[\"admin\"]");
   const Config config = Good(WithFile(text));
   ASSERT_EQ(config.tokens.size(), 2U);
   EXPECT_EQ(config.tokens[0].name, "ci");
@@ -321,7 +324,8 @@ TEST(Config, TokensAreReadAndCheckedWithoutEverBeingShown) {
   EXPECT_EQ(config.tokens[1].scopes, http::kAdmin);
   EXPECT_THAT(ShowConfig(config), AllOf(HasSubstr("ci: read,submit"), Not(HasSubstr(kDigest))));
   const std::string secret = "weir_the_secret_itself";
-  EXPECT_THAT(Refusal(TokenLines("x", secret, "[\"read\"]")), AllOf(HasSubstr("tokens.sha256"), Not(HasSubstr(secret))));
+  EXPECT_THAT(Refusal(TokenLines("x", secret, "[\"read\"]")),
+              AllOf(HasSubstr("tokens.sha256"), Not(HasSubstr(secret))));
   EXPECT_THAT(Refusal(TokenLines("x", kDigest, "[\"raed\"]")), HasSubstr("did you mean read?"));
   EXPECT_THAT(Refusal(TokenLines("x", kDigest, "[]")), HasSubstr("no scope"));
   EXPECT_THAT(Refusal(TokenLines("x", kDigest, "[\"read\"]") + "scope = 1\n"), HasSubstr("did you mean scopes?"));
@@ -390,9 +394,7 @@ TEST(Tokens, ScopesAreClosedWords) {
 
 class TokenFile : public testing::Test {
  protected:
-  TokenFile() {
-    fs::create_directories(folder_);
-  }
+  TokenFile() { fs::create_directories(folder_); }
   ~TokenFile() override {
     std::error_code ignored;
     fs::remove_all(folder_, ignored);

@@ -47,8 +47,8 @@ std::string Refusal(const Words& words) {
 }
 
 const std::vector<std::pair<std::string, Kind>> kWithIds{
-    {"cancel", Kind::kCancel}, {"pause", Kind::kPause},   {"resume", Kind::kResume}, {"retry", Kind::kRetry},
-    {"remove", Kind::kRemove}, {"show", Kind::kShow},     {"watch", Kind::kWatch},   {"logs", Kind::kLogs}};
+    {"cancel", Kind::kCancel}, {"pause", Kind::kPause}, {"resume", Kind::kResume}, {"retry", Kind::kRetry},
+    {"remove", Kind::kRemove}, {"show", Kind::kShow},   {"watch", Kind::kWatch},   {"logs", Kind::kLogs}};
 const std::vector<std::pair<std::string, Kind>> kWithout{
     {"jobs", Kind::kJobs}, {"drain", Kind::kDrain}, {"undrain", Kind::kUndrain}, {"top", Kind::kTop}};
 const std::vector<std::string> kOthers{"serve", "config", "token", "submit", "batch"};
@@ -90,8 +90,9 @@ TEST_F(Commands, ServerAndTokenComeFromOptionsOrTheEnvironment) {
 
 TEST_F(Commands, ASubmissionTakesTheRecipesOptionsAsTheApiNamesThem) {
   const auto command = Parsed<ClientCommand>(
-      {"submit", "crop", "in.mp4", "out.mp4", "--aspect", "1:1", "--crf", "20", "--keep-metadata", "--priority", "70",
-       "--owner", "me", "--label", "a=b", "--label", "c=d=e", "--key", "once", "--wait", "--force"});
+      {"submit",          "crop",       "in.mp4", "out.mp4", "--aspect", "1:1",     "--crf", "20",
+       "--keep-metadata", "--priority", "70",     "--owner", "me",       "--label", "a=b",   "--label",
+       "c=d=e",           "--key",      "once",   "--wait",  "--force"});
   EXPECT_EQ(command.kind, Kind::kSubmit);
   EXPECT_EQ(command.recipe, "crop");
   EXPECT_EQ(command.input, "in.mp4");
@@ -137,8 +138,8 @@ TEST_F(Commands, ListsAreNarrowed) {
 }
 
 TEST_F(Commands, ServeCollectsItsFlagsAndTheConfigurationTakesTheSame) {
-  const Words options{"--config", "weir.toml", "--slots", "4", "--media-root", "/a", "--media-root", "/b",
-                      "--require-sandbox"};
+  const Words options{"--config",     "weir.toml", "--slots",          "4", "--media-root", "/a",
+                      "--media-root", "/b",        "--require-sandbox"};
   const auto with = [&](Words words) {
     words.insert(words.end(), options.begin(), options.end());
     return words;
