@@ -927,6 +927,11 @@ std::string ShowConfig(const Config& config) {
   return text + (config.tokens.empty() ? " none\n" : "\n");
 }
 
+std::string ValueText(const Config& config, const std::string& key) {
+  const auto row = std::ranges::find(Rows(), key, [](const Row& r) { return r.setting.key; });
+  return row != Rows().end() ? row->show(config) : std::string();
+}
+
 std::string SettingsAsMarkdown() {
   std::string text = "| Key | Type and range | Default | Environment | Flag | Meaning |\n|---|---|---|---|---|---|\n";
   for (const auto& setting : SettingsTable()) {

@@ -112,6 +112,8 @@ std::string AllowedText(const Setting& setting);
 Result<Config> LoadConfig(const ConfigSources& sources);
 // TOML that loads as the same configuration, apart from tokens: nothing that has to do with secrets is in it.
 std::string ShowConfig(const Config& config);
+// One value as in ShowConfig, where TOML and JSON are written the same; "" when there is none.
+std::string ValueText(const Config& config, const std::string& key);
 // The table of docs/CONFIGURATION.md, as Markdown.
 std::string SettingsAsMarkdown();
 

@@ -216,10 +216,10 @@ int Main(const std::vector<std::string>& arguments) {
     return RunDoctor(*doctor);
   }
   if (const auto* config = std::get_if<ConfigCommand>(&*invocation)) {
-    return Ended(RunConfig(*config), false);
+    return Ended(RunConfig(*config), config->json);
   }
   if (const auto* token = std::get_if<TokenCommand>(&*invocation)) {
-    return Ended(RunToken(*token), false);
+    return Ended(RunToken(*token), token->json);
   }
   if (const auto* client = std::get_if<ClientCommand>(&*invocation)) {
     return Ended(RunClient(*client, StandardStreams()), client->json);

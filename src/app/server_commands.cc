@@ -103,6 +103,27 @@ std::string ParamsOf(const std::vector<const CLI::Option*>& options) {
   return params.empty() ? std::string() : json::serialize(params);
 }
 
+std::string ConfigAsJson(const Config& config, const std::string& file, bool with_settings) {
+  json::object out{{"ok", true}, {"file", file.empty() ? json::value() : json::value(Printable(file))}};
+  if (with_settings) {
+    json::object settings;
+    for (const auto& setting : SettingsTable()) {
+      boost::system::error_code error;
+      json::value value = json::parse(ValueText(config, setting.key), error);
+      const auto from = config.came_from.find(setting.key);
+      settings[setting.key] = json::object{{"value", error ? json::value() : std::move(value)},
+                                           {"from", from != config.came_from.end() ? from->second : "default"}};
+    }
+    out["settings"] = std::move(settings);
+    json::array tokens;
+    for (const auto& token : config.tokens) {
+      tokens.push_back(json::object{{"name", token.name}, {"scopes", ScopesText(token.scopes)}});
+    }
+    out["tokens"] = std::move(tokens);
+  }
+  return json::serialize(out) + "\n";
+}
+
 }  // namespace
 
 struct ServerGrammar::Parts {
@@ -289,6 +310,7 @@ struct ServerGrammar::Parts {
     }
     made.scopes = *bits;
     made.write = write;
+    made.json = json;
     made.sources.file = file;
     return made;
   }
@@ -312,9 +334,11 @@ ServerGrammar::ServerGrammar(CLI::App& app, const std::vector<std::string>& reci
   parts.check = parts.config->add_subcommand("check", "Say whether the server would take its configuration");
   Parts::Describe(*parts.check, "weir config check [OPTIONS]", "Example: weir config check --config weir.toml");
   parts.AddSettings(*parts.check);
+  parts.check->add_flag("--json", parts.json, "One JSON document on standard output");
   parts.show = parts.config->add_subcommand("show", "Print every setting, and where it came from");
   Parts::Describe(*parts.show, "weir config show [OPTIONS]", "What it prints is a configuration file.");
   parts.AddSettings(*parts.show);
+  parts.show->add_flag("--json", parts.json, "One JSON document on standard output");
 
   parts.token = app.add_subcommand("token", "Make a token for callers of the server");
   Parts::Describe(*parts.token, "weir token add NAME --scopes SCOPES [OPTIONS]", "");
@@ -326,6 +350,7 @@ ServerGrammar::ServerGrammar(CLI::App& app, const std::vector<std::string>& reci
   parts.add->add_option("--scopes", parts.scopes, "What it may do: read, submit, admin, with commas between");
   parts.add->add_flag("--write", parts.write, "Add it to the file, instead of printing the lines");
   parts.AddFile(*parts.add);
+  parts.add->add_flag("--json", parts.json, "One JSON document on standard output");
 
   parts.submit = app.add_subcommand("submit", "Give a job to a running server");
   Parts::Describe(*parts.submit, "weir submit RECIPE IN [OUT] [OPTIONS]   (\"weir submit RECIPE --help\")",
@@ -407,7 +432,7 @@ std::optional<Result<ServerInvocation>> ServerGrammar::Interpret(
         if (const auto status = RefuseExtras(*command); !status) {
           return Fail(status.error());
         }
-        return ConfigCommand{.kind = kind, .sources = parts.Sources()};
+        return ConfigCommand{.kind = kind, .json = parts.json, .sources = parts.Sources()};
       }
     }
     return nested(*parts.config, "word", {"check", "show"});
@@ -435,15 +460,20 @@ Result<int> RunConfig(const ConfigCommand& command) {
   WEIR_ASSIGN(const ConfigSources sources, GatherSources(command.sources));
   WEIR_ASSIGN(const Config config, LoadConfig(sources));
   const std::string from = sources.file.empty() ? "no file" : Quoted(sources.file);
-  const bool written = command.kind == ConfigCommand::Kind::kShow
-                           ? Print("# weir's configuration, from " + from + "\n" + ShowConfig(config))
-                           : Print("the configuration is good (" + from + ")\n");
-  return written ? Result<int>(0) : Fail(ErrorCode::kSystem, "the result could not be written to standard output");
+  const bool show = command.kind == ConfigCommand::Kind::kShow;
+  std::string text = "the configuration is good (" + from + ")\n";
+  if (command.json) {
+    text = ConfigAsJson(config, sources.file, show);
+  } else if (show) {
+    text = "# weir's configuration, from " + from + "\n" + ShowConfig(config);
+  }
+  return Print(text) ? Result<int>(0)
+                     : Fail(ErrorCode::kSystem, "the result could not be written to standard output");
 }
 
 Result<int> RunToken(const TokenCommand& command) {
   WEIR_ASSIGN(const NewToken token, MakeToken(command.name, command.scopes));
-  std::string text;
+  std::string added;
   if (command.write) {
     auto sources = GatherSources(command.sources);
     if (!sources && sources.error().code == ErrorCode::kInputMissing && !command.sources.file.empty()) {
@@ -457,12 +487,22 @@ Result<int> RunToken(const TokenCommand& command) {
       return Fail(ErrorCode::kBadParameters, "there is no configuration file yet: name one with --config");
     }
     WEIR_TRY(AddToken(*sources, command.name, token));
-    text = "added to " + Quoted(sources->file) + "; the server reads it when it starts\n";
-  } else {
-    text = "# for the configuration file:\n" + token.toml;
+    added = sources->file;
   }
-  if (!Print("token, shown this once: " + token.secret + "\n" + text)) {
-    return Fail(ErrorCode::kSystem, "the token could not be written to standard output; remove it from the file");
+  std::string text;
+  if (command.json) {
+    const json::value file = added.empty() ? json::value() : json::value(Printable(added));
+    text = json::serialize(
+               json::object{{"ok", true}, {"token", token.secret}, {"lines", token.toml}, {"added_to", file}}) +
+           "\n";
+  } else {
+    text = "token, shown this once: " + token.secret + "\n" +
+           (added.empty() ? "# for the configuration file:\n" + token.toml
+                          : "added to " + Quoted(added) + "; the server reads it when it starts\n");
+  }
+  if (!Print(text)) {
+    return Fail(ErrorCode::kSystem, "the token could not be written to standard output" +
+                                        std::string(added.empty() ? "" : "; remove it from " + Quoted(added)));
   }
   return 0;
 }

@@ -25,12 +25,14 @@ struct ServeCommand {
 };
 struct ConfigCommand {
   enum class Kind : std::uint8_t { kCheck, kShow } kind = Kind::kCheck;
+  bool json = false;
   ConfigSources sources;
 };
 struct TokenCommand {
   std::string name;
   std::uint8_t scopes = 0;
   bool write = false;
+  bool json = false;
   ConfigSources sources;
 };
 using ServerInvocation = std::variant<ServeCommand, ConfigCommand, TokenCommand, ClientCommand>;

@@ -2,22 +2,30 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "app/command_line.h"
+#include "os/surroundings.h"
 
 namespace weir::app {
 namespace {
+
+namespace fs = std::filesystem;
 
 using testing::AllOf;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::Pair;
 using testing::UnorderedElementsAre;
 using Kind = ClientCommand::Kind;
@@ -180,6 +188,59 @@ TEST_F(Commands, TokensNeedANameAndScopes) {
   EXPECT_THAT(Refusal({"token", "add", "ci"}), HasSubstr("--scopes is missing"));
   EXPECT_THAT(Refusal({"token", "add", "--scopes", "read"}), HasSubstr("one name"));
   EXPECT_THAT(Refusal({"token", "add", "ci", "--scopes", "write"}), HasSubstr("--scopes: 'write'"));
+}
+
+// Runs it with an environment that has no settings in it.
+std::string Printed(const auto& command, const auto& run) {
+  const auto before = os::Environment();
+  for (const auto& [name, value] : before) {
+    if (name.starts_with("WEIR_")) {
+      ::unsetenv(name.c_str());
+    }
+  }
+  testing::internal::CaptureStdout();
+  const auto code = run(command);
+  auto text = testing::internal::GetCapturedStdout();
+  for (const auto& [name, value] : before) {
+    ::setenv(name.c_str(), value.c_str(), 1);
+  }
+  EXPECT_TRUE(code) << Describe(code.error());
+  return text;
+}
+
+TEST_F(Commands, TheConfigurationIsCheckedAndShown) {
+  const auto file = fs::temp_directory_path() / ("weir-commands-" + std::to_string(::getpid()) + ".toml");
+  std::ofstream(file) << "[queue]\nslots = 2\n";
+  const Words options{"--config", file.string(), "--retries", "5", "--data", "/d"};
+  const auto parsed = [&](Words words) {
+    words.insert(words.end(), options.begin(), options.end());
+    return Parsed<ConfigCommand>(words);
+  };
+  EXPECT_THAT(Printed(parsed({"config", "check"}), RunConfig), HasSubstr("is good ('" + file.string() + "')"));
+  EXPECT_THAT(Printed(parsed({"config", "show"}), RunConfig),
+              AllOf(HasSubstr("\nslots = 2  # " + file.filename().string() + ", line 2\n"),
+                    HasSubstr("\nretries = 5  # --retries\n")));
+  EXPECT_THAT(Printed(parsed({"config", "show", "--json"}), RunConfig),
+              AllOf(HasSubstr(R"("jobs.retries":{"value":5,"from":"--retries"})"),
+                    HasSubstr(R"("memory.budget":{"value":null,"from":"default"})"), HasSubstr(R"("tokens":[])")));
+
+  // A token goes into the same file, and its secret nowhere.
+  const auto said =
+      Printed(Parsed<TokenCommand>({"token", "add", "ci", "--scopes", "read", "--write", "--config", file.string()}),
+              RunToken);
+  ASSERT_THAT(said, HasSubstr("weir_"));
+  const auto secret = said.substr(said.find("weir_"), 69);
+  std::ifstream written(file);
+  const std::string text{std::istreambuf_iterator<char>(written), {}};
+  EXPECT_THAT(text, AllOf(HasSubstr("slots = 2"), HasSubstr("name = \"ci\""), Not(HasSubstr(secret.substr(5)))));
+  EXPECT_THAT(Printed(parsed({"config", "show"}), RunConfig), HasSubstr("ci: read"));
+  fs::remove(file);
+  EXPECT_THAT(Printed(Parsed<TokenCommand>(
+                          {"token", "add", "ci", "--scopes", "read", "--write", "--json", "--config", file.string()}),
+                      RunToken),
+              HasSubstr("\"added_to\":\"" + file.string()));
+  EXPECT_TRUE(fs::exists(file)) << "made when it is not there";
+  fs::remove(file);
 }
 
 TEST_F(Commands, EveryCommandExplainsItself) {

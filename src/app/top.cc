@@ -147,7 +147,8 @@ Result<int> RunTop(const std::function<Result<json::value>()>& look, const Clien
     const unsigned rows = streams.output.rows > 4 ? streams.output.rows - 2 : streams.output.rows;
     std::string frame = first ? "\x1b[2J\x1b[H" : "\x1b[H";
     first = false;
-    for (const auto line : SplitLines(SystemAsText(system, between, streams.output.columns, rows) + trouble)) {
+    const std::string text = SystemAsText(system, between, streams.output.columns, rows) + trouble;
+    for (const auto line : SplitLines(text)) {
       frame += std::string(line) + "\x1b[K\r\n";
     }
     if (!streams.print(frame + "\x1b[J")) {

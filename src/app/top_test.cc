@@ -15,6 +15,7 @@ namespace {
 
 namespace json = boost::json;
 using testing::AllOf;
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::Not;
 using testing::SizeIs;
@@ -102,6 +103,9 @@ TEST(Top, OnATerminalItLooksEverySecondAndWaitsForAServerThatIsAway) {
   ASSERT_THAT(stage.printed, SizeIs(3));
   EXPECT_TRUE(stage.printed[0].starts_with("\x1b[2J\x1b[H"));
   EXPECT_THAT(stage.printed[1], HasSubstr("nobody is there"));
+  for (const auto& frame : stage.printed) {
+    EXPECT_THAT(frame, AllOf(HasSubstr("weir 1.2.3, up 2 h 1 min, ready, draining\x1b[K\r\n"), EndsWith("\x1b[J")));
+  }
   EXPECT_THAT(stage.printed[2], Not(HasSubstr("nobody is there")));
   EXPECT_EQ(stage.slept, std::chrono::seconds(2));
 }
