@@ -174,8 +174,8 @@ Setting Otherwise(Setting setting, const char* sentence) {
 }
 
 template <typename T>
-Row Whole(Setting setting, T Config::* member) {
-  return {.setting = std::move(setting),
+Row Whole(const Setting& setting, T Config::* member) {
+  return {.setting = setting,
           .set = [member](Config& config,
                           const Value& value) { config.*member = static_cast<T>(std::get<std::uint64_t>(value)); },
           .show = [member](const Config& config) { return std::to_string(config.*member); }};

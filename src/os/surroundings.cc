@@ -105,8 +105,9 @@ Result<UniqueFd> AdoptListener(int fd) {
 }
 
 Status ReplaceFile(const std::string& path, std::string_view content, bool readable_by_all) {
-  const auto [folder_name, name] = SplitPath(Target(path));
-  WEIR_ASSIGN(const UniqueFd folder, OpenFolder(folder_name, Access::kWrite));
+  const auto place = SplitPath(Target(path));
+  const std::string& name = place.second;
+  WEIR_ASSIGN(const UniqueFd folder, OpenFolder(place.first, Access::kWrite));
   struct stat before{};
   const bool exists = ::fstatat(folder.get(), name.c_str(), &before, 0) == 0;
   const std::string temporary = ".new-" + NewId();
