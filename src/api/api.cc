@@ -112,8 +112,15 @@ class Feed final : public http::EventSource {
         continue;
       }
       const auto view = service_.Find(job_);
-      if (!view || store::IsFinal(view->record.state)) {
+      if (!view) {
         co_return std::nullopt;
+      }
+      if (store::IsFinal(view->record.state)) {
+        // Its last event may have come between the two looks.
+        if (std::exchange(ended_, true)) {
+          co_return std::nullopt;
+        }
+        continue;
       }
       if (view->live && view->live->progress && view->version != told_) {
         told_ = view->version;
@@ -135,6 +142,7 @@ class Feed final : public http::EventSource {
   std::int64_t after_;
   std::uint64_t told_ = 0;
   MediaTime shown_{-1};
+  bool ended_ = false;
 };
 
 class Api::Impl {

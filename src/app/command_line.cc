@@ -6,6 +6,8 @@
 
 #include "app/completion.h"
 #include "app/version.h"
+#include "app/grammar.h"
+#include "app/server_commands.h"
 #include "base/text.h"
 #include "media/recipe.h"
 
@@ -27,6 +29,7 @@ constexpr const char* kExamples =
     "  weir thumbnail clip.mp4 poster.jpg --at 3.5\n"
     "  weir plan crop clip.mp4 --memory 200M                what would be done, and what each way needs\n"
     "  weir probe clip.mp4                                  what is in a file\n"
+    "  weir serve --memory 2G                               jobs over HTTP: submit, jobs, watch, top talk to it\n"
     "Add --json to any command for output that scripts can read. Names that begin with a dash go after \"--\".\n"
     "Exit codes: 0 done, 2 bad options, 12 no plan fits the budget, 26 the output failed its checks; the README\n"
     "lists all of them.";
@@ -238,45 +241,6 @@ Result<Settings> ParseSettings(const Words& words) {
   return settings;
 }
 
-std::vector<std::string> OptionNames(const CLI::App& command) {
-  std::vector<std::string> names;
-  for (const CLI::Option* option : command.get_options()) {
-    for (const auto& name : option->get_lnames()) {
-      names.push_back("--" + name);
-    }
-  }
-  return names;
-}
-
-Error UnknownWord(const std::string& word, const CLI::App& command) {
-  const bool is_option = word.size() > 1 && word.front() == '-';
-  const std::string plain = word.substr(0, word.find('='));
-  std::string detail = is_option ? "unknown option " + Quoted(plain) : "unexpected argument " + Quoted(word);
-  if (is_option) {
-    if (auto nearest = NearestName(plain, OptionNames(command))) {
-      detail += "; did you mean " + *nearest + "?";
-    } else {
-      detail += "; \"weir " + command.get_name() + " --help\" lists what there is";
-    }
-  }
-  return {.code = ErrorCode::kBadParameters, .detail = detail};
-}
-
-// CLI11's layout without its type names, and a usage line that can be typed.
-class PlainFormatter final : public CLI::Formatter {
- public:
-  explicit PlainFormatter(std::string usage) : usage_(std::move(usage)) { column_width(26); }
-
-  std::string make_usage(const CLI::App* /*app*/, std::string /*name*/) const override {
-    return "\nUsage: " + usage_ + "\n";
-  }
-  std::string make_option_opts(const CLI::Option* /*option*/) const override { return {}; }
-  std::string make_positionals(const CLI::App* /*app*/) const override { return {}; }
-
- private:
-  std::string usage_;
-};
-
 const char* ExampleOf(const std::string& recipe) {
   if (recipe == "crop") {
     return "Example: weir crop clip.mp4 vertical.mp4 --focus left --size 1080x1920 --memory 256M";
@@ -301,6 +265,7 @@ struct Grammar {
   CLI::App* doctor = nullptr;
   CLI::App* completion = nullptr;
   std::string shell;
+  std::unique_ptr<ServerGrammar> server;
 
   Grammar() {
     app.footer(kExamples);
@@ -348,6 +313,9 @@ struct Grammar {
     doctor->footer("Always runs the self-test, and remembers its result for the other commands.");
     AddCommonOptions(*doctor, words);
     doctor->allow_extras();
+    server = std::make_unique<ServerGrammar>(app, kRecipes, [this](CLI::App& command, const std::string& recipe) {
+      AddRecipeOptions(command, recipe, words);
+    });
     completion = app.add_subcommand("completion", "Print completions for bash, zsh or fish");
     completion->formatter(std::make_shared<PlainFormatter>("weir completion bash|zsh|fish"));
     completion->footer("Example: weir completion bash > /etc/bash_completion.d/weir");
@@ -356,12 +324,11 @@ struct Grammar {
   }
 };
 
-Status RefuseExtras(const CLI::App& command) {
-  const auto extras = command.remaining();
-  if (!extras.empty()) {
-    return Fail(UnknownWord(extras.front(), command));
-  }
-  return {};
+std::vector<media::Container> OutputsFor(const std::string& recipe) {
+  return media::OutputsOf(recipe == "crop"        ? media::Recipe(media::Crop{})
+                          : recipe == "trim"      ? media::Recipe(media::Trim{})
+                          : recipe == "transcode" ? media::Recipe(media::Transcode{})
+                                                  : media::Recipe(media::Thumbnail{}));
 }
 
 Result<Invocation> RecipeInvocation(const std::string& name, const CLI::App& command, Words& words, bool plan_only) {
@@ -382,10 +349,7 @@ Result<Invocation> RecipeInvocation(const std::string& name, const CLI::App& com
   run.kind = plan_only ? RunCommand::Kind::kPlan : RunCommand::Kind::kRecipe;
   WEIR_ASSIGN(run.settings, ParseSettings(words));
 
-  const auto allowed = media::OutputsOf(name == "crop"        ? media::Recipe(media::Crop{})
-                                        : name == "trim"      ? media::Recipe(media::Trim{})
-                                        : name == "transcode" ? media::Recipe(media::Transcode{})
-                                                              : media::Recipe(media::Thumbnail{}));
+  const auto allowed = OutputsFor(name);
   media::Request request;
   request.output = allowed.front();
   if (words.files.size() == 2) {
@@ -472,6 +436,22 @@ Result<Invocation> Interpret(Grammar& grammar) {
     WEIR_ASSIGN(auto text, CompletionFor(grammar.shell, grammar.app));
     return TextCommand{.text = std::move(text)};
   }
+  // A server will look at it all again; but a mistake is better heard of before anything is sent.
+  const auto check_recipe = [&words = grammar.words](const std::string& recipe, const CLI::App& command,
+                                                     const std::string& output) -> Status {
+    words.aspect_given = recipe == "crop" && command.get_option("--aspect")->count() > 0;
+    const auto allowed = OutputsFor(recipe);
+    media::Container container = allowed.front();
+    if (!output.empty()) {
+      WEIR_ASSIGN(container, media::ContainerOf(output, allowed));
+    }
+    WEIR_TRY(ParseRecipe(recipe, words, container));
+    return {};
+  };
+  if (auto command = grammar.server->Interpret(check_recipe)) {
+    WEIR_ASSIGN(ServerInvocation chosen, *std::move(command));
+    return std::visit([](auto& each) { return Invocation(std::move(each)); }, chosen);
+  }
   return NoCommand(grammar);
 }
 
@@ -510,6 +490,9 @@ Result<Invocation> ParseCommandLine(const std::vector<std::string>& arguments) {
   }
   if (end_of_options != arguments.end()) {
     grammar.words.files.insert(grammar.words.files.end(), end_of_options + 1, arguments.end());
+    for (auto word = end_of_options + 1; word != arguments.end(); ++word) {
+      grammar.server->AddOperand(*word);
+    }
   }
   return Interpret(grammar);
 }

@@ -16,6 +16,10 @@ const std::map<std::string, std::string> kValues = {
     {"--verify", "sample full"},
     {"--preset", "ultrafast superfast veryfast faster fast medium slow slower veryslow"},
     {"--memory", "256M 512M 1G"},
+    {"--state", "queued fetching running verifying publishing succeeded failed cancelled"},
+    {"--scopes", "read submit admin read,submit"},
+    {"--log-level", "debug info warning error"},
+    {"--log-format", "text json"},
 };
 
 std::vector<const CLI::App*> CommandsOf(const CLI::App& app) {
@@ -113,7 +117,7 @@ std::string Zsh(const CLI::App& grammar) {
     const auto nested = CommandsOf(*command);
     text += "    " + command->get_name() + ")\n      ";
     if (!nested.empty()) {
-      text += "if (( CURRENT == 3 )); then _values recipe " + NamesOf(nested) + "; return; fi\n      " +
+      text += "if (( CURRENT == 3 )); then _values word " + NamesOf(nested) + "; return; fi\n      " +
               ZshArguments(*nested.front());
     } else if (command->get_name() == "completion") {
       text += "_values shell bash zsh fish";

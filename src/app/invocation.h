@@ -7,6 +7,7 @@
 #include <string>
 #include <variant>
 
+#include "app/server_commands.h"
 #include "base/bytes.h"
 #include "jobs/run.h"
 #include "media/recipe.h"
@@ -38,6 +39,7 @@ struct TextCommand {
   std::string text;
 };
 
-using Invocation = std::variant<RunCommand, DoctorCommand, TextCommand>;
+using Invocation =
+    std::variant<RunCommand, DoctorCommand, TextCommand, ServeCommand, ConfigCommand, TokenCommand, ClientCommand>;
 
 }  // namespace weir::app

@@ -38,6 +38,8 @@ int Delivered(const std::string& text, bool json) {
   return 0;
 }
 
+int Ended(const Result<int>& code, bool json) { return code ? *code : Report(code.error(), json, nullptr); }
+
 // Ctrl-C and SIGTERM: the first stops in order, the second at once. Either way no child is left.
 class Interrupts {
  public:
@@ -228,6 +230,15 @@ int Main(const std::vector<std::string>& arguments) {
   }
   if (const auto* doctor = std::get_if<DoctorCommand>(&*invocation)) {
     return RunDoctor(*doctor);
+  }
+  if (const auto* config = std::get_if<ConfigCommand>(&*invocation)) {
+    return Ended(RunConfig(*config), config->json);
+  }
+  if (const auto* token = std::get_if<TokenCommand>(&*invocation)) {
+    return Ended(RunToken(*token), token->json);
+  }
+  if (const auto* client = std::get_if<ClientCommand>(&*invocation)) {
+    return Ended(RunClient(*client, StandardStreams()), client->json);
   }
   return RunToResult(std::get<RunCommand>(*invocation));
 }

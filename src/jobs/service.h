@@ -105,7 +105,7 @@ class JobService final : private Admission {
   JobService& operator=(const JobService&) = delete;
   ~JobService() override;
 
-  // Errors: kBadParameters, kOutputFormat, kForbidden and the kInput... of the roots, kBusy (queue full, draining),
+  // Errors: kBadParameters, kOutputFormat, kForbidden and the kInput... of the roots, kBusy (queue full, about to end),
   // kConflict (the key was used for something else), those of the store. The same key again answers the same job.
   void Submit(Submission submission, Answer answer);
   // A forecast of the same request, or ("" as recipe) the facts about its input: nothing is stored or started but the

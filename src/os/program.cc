@@ -31,6 +31,17 @@ std::string Resolved(const std::string& path) {
   return result;
 }
 
+Terminal TerminalAt(int fd) {
+  Terminal terminal;
+  terminal.interactive = ::isatty(fd) == 1;
+  struct winsize size{};
+  if (terminal.interactive && ::ioctl(fd, TIOCGWINSZ, &size) == 0) {
+    terminal.columns = size.ws_col > 0 ? size.ws_col : terminal.columns;
+    terminal.rows = size.ws_row > 0 ? size.ws_row : terminal.rows;
+  }
+  return terminal;
+}
+
 }  // namespace
 
 Result<std::string> FindProgram(const std::string& name_or_path) {
@@ -92,14 +103,7 @@ std::string OwnFolderOf(const std::string& program) {
   return folder;
 }
 
-Terminal StandardError() {
-  Terminal terminal;
-  terminal.interactive = ::isatty(STDERR_FILENO) == 1;
-  struct winsize size{};
-  if (terminal.interactive && ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
-    terminal.columns = size.ws_col;
-  }
-  return terminal;
-}
+Terminal StandardError() { return TerminalAt(STDERR_FILENO); }
+Terminal StandardOutput() { return TerminalAt(STDOUT_FILENO); }
 
 }  // namespace weir::os

@@ -19,11 +19,13 @@ Result<std::string> ProgramStamp(const std::string& path);
 // system's root, the home folder, a shared temporary folder.
 std::string OwnFolderOf(const std::string& program);
 
-// Standard error is a terminal, and how wide it is in columns (80 when unknown).
+// Whether a stream is a terminal, and how large it is (80 by 24 when unknown).
 struct Terminal {
   bool interactive = false;
   unsigned columns = 80;
+  unsigned rows = 24;
 };
 Terminal StandardError();
+Terminal StandardOutput();
 
 }  // namespace weir::os

@@ -1,0 +1,178 @@
+#include "app/top.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include "app/client_render.h"
+#include "base/text.h"
+
+namespace weir::app {
+namespace {
+
+namespace json = boost::json;
+
+constexpr unsigned kBar = 30;
+constexpr std::size_t kMostChildren = 200;
+
+std::string Amount(const json::value& system, std::initializer_list<std::string_view> path) {
+  const auto bytes = BytesAt(system, path);
+  return bytes ? ToString(*bytes) : "?";
+}
+
+std::string Count(const json::value& system, std::initializer_list<std::string_view> path) {
+  const auto number = NumberAt(system, path);
+  return number ? fmt::format("{:.0f}", *number) : "?";
+}
+
+bool IsTrue(const json::value& system, std::string_view key) {
+  const auto* value = At(system, {key});
+  return value != nullptr && value->is_bool() && value->get_bool();
+}
+
+// Per second since the look before; "" without one, or when the server has begun again.
+std::string Rate(const json::value& system, const Between& between, std::initializer_list<std::string_view> path,
+                 const char* unit) {
+  if (between.before == nullptr || between.seconds <= 0) {
+    return {};
+  }
+  const auto now = NumberAt(system, path);
+  const auto then = NumberAt(*between.before, path);
+  if (!now || !then || *now < *then) {
+    return {};
+  }
+  return fmt::format(", {:.1f} {}/s", (*now - *then) / between.seconds, unit);
+}
+
+std::string Bar(double share) {
+  const auto filled = static_cast<unsigned>(std::clamp(share, 0.0, 1.0) * kBar);
+  return "[" + std::string(filled, '#') + std::string(kBar - filled, '.') + "]";
+}
+
+std::string Summary(const json::value& system) {
+  std::string text = "weir " + Printable(TextAt(system, {"version"}));
+  if (const auto up = NumberAt(system, {"uptime_seconds"})) {
+    text += ", up " + AsTime(*up);
+  }
+  text += IsTrue(system, "ready") ? ", ready" : ", not ready";
+  return text + (IsTrue(system, "draining") ? ", draining" : "");
+}
+
+std::string Child(const json::value& child) {
+  const auto lease = BytesAt(child, {"lease_bytes"});
+  const auto memory = BytesAt(child, {"memory_bytes"});
+  const double share = lease && memory && lease->count() > 0
+                           ? static_cast<double>(memory->count()) / static_cast<double>(lease->count())
+                           : 0;
+  const auto seconds = NumberAt(child, {"seconds"});
+  return fmt::format("{:<16}  {:<10}  {:<20}  {:>10}  {:>10}  {:>3.0f} %  {:>10}", Printable(TextAt(child, {"job"})),
+                     Printable(TextAt(child, {"recipe"})), Printable(TextAt(child, {"plan"})),
+                     memory ? ToString(*memory) : "?", lease ? ToString(*lease) : "?", std::min(share, 9.99) * 100,
+                     seconds ? AsTime(*seconds) : "?");
+}
+
+}  // namespace
+
+std::string SystemAsText(const json::value& system, const Between& between, unsigned columns, unsigned rows) {
+  std::vector<std::string> lines;
+  lines.push_back(Summary(system));
+  const auto budget = BytesAt(system, {"memory", "budget_bytes"});
+  const auto leased = BytesAt(system, {"memory", "leased_bytes"});
+  if (budget && leased && budget->count() > 0) {
+    lines.push_back("memory    " + Bar(static_cast<double>(leased->count()) / static_cast<double>(budget->count())) +
+                    " " + ToString(*leased) + " leased of " + ToString(*budget));
+  } else {
+    lines.push_back("memory    " + Amount(system, {"memory", "leased_bytes"}) + " leased of " +
+                    Amount(system, {"memory", "budget_bytes"}));
+  }
+  lines.push_back("          " + Amount(system, {"memory", "available_bytes"}) + " available, " +
+                  Amount(system, {"memory", "own_bytes"}) + " for weir itself (measured " +
+                  Amount(system, {"memory", "own_pss_bytes"}) + "), limit kept by " +
+                  Printable(TextAt(system, {"memory", "backend"})));
+  lines.push_back("queue     " + Count(system, {"queue", "waiting"}) + " of " + Count(system, {"queue", "limit"}) +
+                  " wait, " + Count(system, {"queue", "running"}) + " of " + Count(system, {"queue", "slots"}) +
+                  " slots taken, " + Count(system, {"queue", "needs_waiting"}) + " wait for memory or disk");
+  lines.push_back("jobs      " + Count(system, {"jobs", "succeeded"}) + " succeeded" +
+                  Rate(system, between, {"jobs", "succeeded"}, "jobs") + ", " + Count(system, {"jobs", "failed"}) +
+                  " failed, " + Count(system, {"jobs", "cancelled"}) + " cancelled");
+  lines.push_back("requests  " + Count(system, {"requests", "total"}) +
+                  Rate(system, between, {"requests", "total"}, "requests") + ", " +
+                  Count(system, {"requests", "in_flight"}) + " in flight, " +
+                  Count(system, {"requests", "connections"}) + " connections");
+  lines.emplace_back();
+  const auto running = ListAt(system, {"running"});
+  if (running.empty()) {
+    lines.emplace_back("no child runs");
+  } else {
+    lines.push_back(fmt::format("{:<16}  {:<10}  {:<20}  {:>10}  {:>10}  {:>5}  {:>10}", "JOB", "RECIPE", "PLAN",
+                                "MEMORY", "LEASE", "USED", "FOR"));
+  }
+  for (const auto* child : running) {
+    if (lines.size() >= kMostChildren || (rows > 0 && lines.size() + 1 >= rows)) {
+      lines.push_back("... " + std::to_string(running.size()) + " in all");
+      break;
+    }
+    lines.push_back(Child(*child));
+  }
+  if (rows > 0 && lines.size() > rows) {
+    lines.resize(rows);
+  }
+  std::string text;
+  for (auto& line : lines) {
+    text += (columns > 0 ? Fitted(std::move(line), columns) : std::move(line)) + "\n";
+  }
+  return text;
+}
+
+Result<int> RunTop(const std::function<Result<json::value>()>& look, const ClientStreams& streams, bool once) {
+  using Steady = std::chrono::steady_clock;
+  const bool live = streams.output.interactive && !once;
+  const auto gone = [] { return Fail(ErrorCode::kSystem, "the result could not be written to standard output"); };
+  WEIR_ASSIGN(json::value system, look());
+  if (!live) {
+    return streams.print(SystemAsText(system, {}, 0, 0)) ? Result<int>(0) : gone();
+  }
+  std::optional<json::value> before;
+  Steady::time_point seen = Steady::now();
+  double seconds = 0;
+  std::string trouble;
+  bool first = true;
+  while (true) {
+    const Between between{.before = before ? &*before : nullptr, .seconds = seconds};
+    // One row stays free for the cursor, and one for trouble.
+    const unsigned rows = streams.output.rows > 4 ? streams.output.rows - 2 : streams.output.rows;
+    std::string frame = first ? "\x1b[2J\x1b[H" : "\x1b[H";
+    first = false;
+    const std::string text = SystemAsText(system, between, streams.output.columns, rows) + trouble;
+    for (const auto line : SplitLines(text)) {
+      frame += std::string(line) + "\x1b[K\r\n";
+    }
+    if (!streams.print(frame + "\x1b[J")) {
+      return gone();
+    }
+    streams.sleep(std::chrono::seconds(1));
+    auto fresh = look();
+    if (fresh) {
+      const auto now = Steady::now();
+      seconds = std::chrono::duration<double>(now - seen).count();
+      seen = now;
+      before = std::move(system);
+      system = *std::move(fresh);
+      trouble.clear();
+      continue;
+    }
+    using enum ErrorCode;
+    const auto code = fresh.error().code;
+    if (code != kUnreachable && code != kTimedOut && code != kBusy) {
+      return Fail(std::move(fresh).error());
+    }
+    before.reset();
+    trouble = Fitted(Describe(fresh.error()), streams.output.columns);
+  }
+}
+
+}  // namespace weir::app
