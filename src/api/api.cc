@@ -11,6 +11,7 @@
 
 #include "api/fields.h"
 #include "api/job_json.h"
+#include "api/rendered.h"
 #include "api/system_json.h"
 #include "api/window.h"
 #include "base/text.h"
@@ -108,7 +109,8 @@ class Feed final : public http::EventSource {
         co_return text;
       }
       if (job_.empty()) {
-        co_await service_.Changed({}, all, clock_.Now() + kForEver);
+        const SteadyTime until = clock_.Now() + kForEver;
+        co_await service_.Changed(job_, all, until);
         continue;
       }
       const auto view = service_.Find(job_);
@@ -131,7 +133,9 @@ class Feed final : public http::EventSource {
               {{"job", job_}, {"state", store::NameOf(view->record.state)}, {"progress", ProgressAsJson(*view)}});
         }
       }
-      co_await service_.Changed(job_, view->version, clock_.Now() + kForEver);
+      const std::uint64_t version = view->version;
+      const SteadyTime until = clock_.Now() + kForEver;
+      co_await service_.Changed(job_, version, until);
     }
   }
 
@@ -343,11 +347,18 @@ class Api::Impl {
   }
 
   Reply GetJob(Request request) {
-    auto view = co_await WaitForEnd(request.path[2], WaitOf(request));
+    const std::int64_t wait = WaitOf(request);
+    auto view = service_.Find(request.path[2]);
+    if (view && wait > 0) {
+      view = co_await WaitForEnd(request.path[2], wait);
+    }
     if (!view) {
       co_return Fail(std::move(view).error());
     }
-    co_return JsonOf(200, JobAsJson(*view));
+    Response response;
+    response.headers = {{"Content-Type", "application/json"}};
+    response.shared_body = rendered_.Of(*view);
+    co_return response;
   }
 
   Reply GetJobs(Request request) {
@@ -393,15 +404,25 @@ class Api::Impl {
     if (!views) {
       co_return Fail(std::move(views).error());
     }
-    json::array jobs;
+    std::vector<std::shared_ptr<const std::string>> jobs;
+    jobs.reserve(views->size());
+    std::size_t size = 64;
     for (const auto& view : *views) {
-      jobs.push_back(JobAsJson(view));
+      jobs.push_back(rendered_.Of(view));
+      size += jobs.back()->size() + 1;
     }
-    json::value next;
-    if (views->size() == limit) {
-      next = std::to_string(views->back().record.number);
+    Response response;
+    response.headers = {{"Content-Type", "application/json"}};
+    response.body.reserve(size);
+    response.body = R"({"jobs":[)";
+    for (const auto& job : jobs) {
+      response.body += job == jobs.front() ? "" : ",";
+      response.body += *job;
     }
-    co_return JsonOf(200, json::object{{"jobs", std::move(jobs)}, {"next", std::move(next)}});
+    response.body += R"(],"next":)";
+    response.body += views->size() == limit ? "\"" + std::to_string(views->back().record.number) + "\"" : "null";
+    response.body += "}\n";
+    co_return response;
   }
 
   Reply Act(Request request, void (jobs::JobService::*act)(const std::string&, jobs::Answer)) {
@@ -712,6 +733,7 @@ class Api::Impl {
   Facts facts_;
   std::function<SystemReading()> reading_;
   Window window_;
+  Rendered rendered_{Bytes::Mib(1)};
 };
 
 Api::Api(const Clock& clock, jobs::JobService& service, const store::Artifacts& artifacts, Facts facts,

@@ -207,20 +207,6 @@ int Main(const std::vector<std::string>& arguments) {
   if (const auto filled = os::FillStandardDescriptors(); !filled) {
     return InfoOf(filled.error().code).exit_code;
   }
-  if (!arguments.empty() && arguments[0] == "serve") {
-    ServeSettings settings;
-    for (std::size_t i = 1; i + 1 < arguments.size(); i += 2) {
-      const std::string& value = arguments[i + 1];
-      if (arguments[i] == "--memory") settings.session.memory = *ParseBytes(value);
-      if (arguments[i] == "--data") settings.data_folder = value;
-      if (arguments[i] == "--ffmpeg") settings.session.ffmpeg = value;
-      if (arguments[i] == "--ffprobe") settings.session.ffprobe = value;
-      if (arguments[i] == "--media-root") settings.media_roots.push_back(value);
-      if (arguments[i] == "--slots") settings.order.slots = std::stoul(value), settings.slots_given = true;
-      if (arguments[i] == "--listen") settings.server.port = static_cast<std::uint16_t>(std::stoi(value.substr(value.rfind(':') + 1)));
-    }
-    return Serve(std::move(settings));
-  }
   auto invocation = ParseCommandLine(arguments);
   if (!invocation) {
     return Report(invocation.error(), WantsJson(arguments), nullptr);
@@ -230,6 +216,9 @@ int Main(const std::vector<std::string>& arguments) {
   }
   if (const auto* doctor = std::get_if<DoctorCommand>(&*invocation)) {
     return RunDoctor(*doctor);
+  }
+  if (const auto* serve = std::get_if<ServeCommand>(&*invocation)) {
+    return Serve(*serve);
   }
   if (const auto* config = std::get_if<ConfigCommand>(&*invocation)) {
     return Ended(RunConfig(*config), config->json);

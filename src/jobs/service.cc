@@ -6,7 +6,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/json.hpp>
-#include <list>
+#include <deque>
 #include <set>
 #include <utility>
 
@@ -31,6 +31,7 @@ constexpr std::size_t kRetentionBatch = 200;
 // Progress reaches watchers at most four times a second for each job.
 constexpr std::chrono::milliseconds kProgressPeriod{250};
 constexpr std::chrono::milliseconds kStoppingLimit{10'000};
+constexpr std::size_t kMostForecasts = 16;
 
 json::object Parsed(const std::string& document) {
   boost::system::error_code error;
@@ -145,6 +146,11 @@ class JobService::Impl {
   [[nodiscard]] std::uint64_t version() const { return version_; }
   void Retain();
   void SetDraining(bool draining);
+  void Reload(SchedulerSettings order) {
+    order_ = order;
+    scheduler_.Reload(order);
+    TakeTurn();
+  }
   void Shutdown(std::chrono::milliseconds grace, std::function<void()> done);
   [[nodiscard]] ServiceFigures figures() const;
 
@@ -152,12 +158,18 @@ class JobService::Impl {
 
   Status Ask(Need need, std::function<void(Result<Grant>)> granted) {
     const std::string job = need.job;
+    if (forecasts_.contains(job)) {
+      forecast_asks_.push_back({.job = job, .size = need.ways.front(), .granted = std::move(granted)});
+      TakeTurn();
+      return {};
+    }
     WEIR_TRY(scheduler_.Ask(std::move(need)));
     asked_[job] = std::move(granted);
     TakeTurn();
     return {};
   }
   void Withdraw(const std::string& job) {
+    std::erase_if(forecast_asks_, [&](const ForecastAsk& ask) { return ask.job == job; });
     if (asked_.erase(job) > 0) {
       scheduler_.Withdraw(job);
       TakeTurn();
@@ -247,6 +259,13 @@ class JobService::Impl {
   World world_;
   Jobs active_;
   std::map<std::string, std::function<void(Result<Grant>)>> asked_;
+  // They hold no slots, so that a question is not answered after an hour's work; a probe's lease is small.
+  struct ForecastAsk {
+    std::string job;
+    Bytes size;
+    std::function<void(Result<Grant>)> granted;
+  };
+  std::deque<ForecastAsk> forecast_asks_;
   std::map<std::string, std::unique_ptr<Run>> forecasts_;
   std::uint64_t version_ = 1;
   std::set<boost::asio::steady_timer*> watchers_;
@@ -502,11 +521,7 @@ void JobService::Impl::TakeTurn() {
 
 void JobService::Impl::Turn() {
   while (auto id = scheduler_.NextStart()) {
-    if (const auto forecast = forecasts_.find(*id); forecast != forecasts_.end()) {
-      forecast->second->Start();
-    } else {
-      Launch(*id);
-    }
+    Launch(*id);
   }
   while (auto granted = scheduler_.NextGrant()) {
     auto asked = asked_.extract(granted->first);
@@ -519,6 +534,17 @@ void JobService::Impl::Turn() {
         then(std::move(*grant));
       });
     }
+  }
+  while (!forecast_asks_.empty()) {
+    auto lease = parts_.ledger.Acquire(forecast_asks_.front().size, "forecast");
+    if (!lease) {
+      break;
+    }
+    boost::asio::post(parts_.loop, [then = std::move(forecast_asks_.front().granted),
+                                    grant = std::make_shared<Grant>(Grant{.way = 0, .lease = *std::move(lease)})] {
+      then(std::move(*grant));
+    });
+    forecast_asks_.pop_front();
   }
   if (const auto next = scheduler_.NextChange()) {
     turn_.expires_at(std::chrono::time_point_cast<boost::asio::steady_timer::duration>(*next));
@@ -943,14 +969,12 @@ void JobService::Impl::Forecast(Submission submission, std::function<void(Result
   const std::string id = NewId();
   jobs::Ask ask{.job = id, .request = std::move(wanted), .input_path = submission.input, .output_path = {}};
   ask.open_source = [this, input = submission.input]() -> Result<store::Source> { return OpenInput(input); };
-  if (auto queued = scheduler_.Enqueue(
-          {.id = id, .owner = submission.owner, .priority = 100, .created = parts_.clock.WallNow()});
-      !queued) {
-    return refuse(std::move(queued).error());
+  if (forecasts_.size() >= kMostForecasts) {
+    return refuse(Error{.code = ErrorCode::kBusy, .detail = "too many forecasts are being made; come again"}.With(
+        "retry_after_seconds", std::uint64_t{1}));
   }
   forecasts_[id] = std::make_unique<Run>(
       world_, std::move(ask), RunHooks{}, alive_.Guard([this, id, answer = std::move(answer)](Outcome outcome) {
-        scheduler_.Remove(id);
         auto ended = forecasts_.extract(id);
         boost::asio::post(parts_.loop, [run = std::shared_ptr<Run>(std::move(ended.mapped()))] {});
         TakeTurn();
@@ -958,7 +982,7 @@ void JobService::Impl::Forecast(Submission submission, std::function<void(Result
         answer(outcome.status ? Result<Account>(std::move(outcome.account))
                               : Fail(std::move(outcome.status).error()));
       }));
-  TakeTurn();
+  forecasts_[id]->Start();
 }
 
 void JobService::Impl::Cancel(const std::string& id, Answer answer) {
@@ -1216,6 +1240,7 @@ boost::asio::awaitable<void> JobService::Changed(std::string id, std::uint64_t v
 }
 std::uint64_t JobService::version() const { return impl_->version(); }
 void JobService::Sweep() { impl_->Retain(); }
+void JobService::Reload(SchedulerSettings order) { impl_->Reload(order); }
 void JobService::SetDraining(bool draining) { impl_->SetDraining(draining); }
 void JobService::Shutdown(std::chrono::milliseconds grace, std::function<void()> done) {
   impl_->Shutdown(grace, std::move(done));

@@ -105,8 +105,9 @@ class JobService final : private Admission {
   JobService& operator=(const JobService&) = delete;
   ~JobService() override;
 
-  // Errors: kBadParameters, kOutputFormat, kForbidden and the kInput... of the roots, kBusy (queue full, about to end),
-  // kConflict (the key was used for something else), those of the store. The same key again answers the same job.
+  // Errors: kBadParameters, kOutputFormat, kForbidden and the kInput... of the roots, kBusy (queue full, about to
+  // end), kConflict (the key was used for something else), those of the store. The same key again answers the same
+  // job.
   void Submit(Submission submission, Answer answer);
   // A forecast of the same request, or ("" as recipe) the facts about its input: nothing is stored or started but the
   // probe. The account is whole or has a refusal.
@@ -132,6 +133,7 @@ class JobService final : private Admission {
   // Removes at once what its time has come for.
   void Sweep();
   void SetDraining(bool draining);
+  void Reload(SchedulerSettings order);
   // No new starts; runs may end until `grace` is over; then children are stopped and their jobs queued again.
   // `done` when nothing runs and all is on disk.
   void Shutdown(std::chrono::milliseconds grace, std::function<void()> done);

@@ -1,0 +1,37 @@
+#include "api/rendered.h"
+
+#include <boost/json.hpp>
+
+#include "api/job_json.h"
+
+namespace weir::api {
+
+std::shared_ptr<const std::string> Rendered::Of(const jobs::JobView& view) {
+  const auto make = [&] { return std::make_shared<const std::string>(boost::json::serialize(JobAsJson(view))); };
+  if (view.live || !store::IsFinal(view.record.state)) {
+    return make();
+  }
+  const auto known = by_id_.find(view.record.id);
+  if (known != by_id_.end()) {
+    Entry& entry = *known->second;
+    entries_.splice(entries_.begin(), entries_, known->second);
+    if (entry.updated == view.record.updated && entry.state == view.record.state) {
+      return entry.text;
+    }
+    used_ -= Bytes(entry.text->size());
+    entries_.erase(known->second);
+    by_id_.erase(known);
+  }
+  auto text = make();
+  entries_.push_front({view.record.id, view.record.updated, view.record.state, text});
+  by_id_.emplace(view.record.id, entries_.begin());
+  used_ += Bytes(text->size());
+  while (used_ > most_ && !entries_.empty()) {
+    used_ -= Bytes(entries_.back().text->size());
+    by_id_.erase(entries_.back().id);
+    entries_.pop_back();
+  }
+  return text;
+}
+
+}  // namespace weir::api
