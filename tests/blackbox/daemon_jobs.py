@@ -557,11 +557,8 @@ class Failures(DaemonCase):
 
     def test_over_budget(self):
         daemon = self.serve(memory='120M')
-        name = self.clip('full_hd_short' if QUICK else 'four_k')
-        body = {'recipe': 'crop', 'inputs': [name]}
-        plan = daemon.post('/v1/plan', body).json
-        if plan['refusal'] is None:
-            self.skipTest('the clip fits')
+        name = self.clip('four_k')
+        plan = daemon.post('/v1/plan', {'recipe': 'crop', 'inputs': [name]}).json
         job = self.ends(self.submit(name)['id'], 'failed')
         failure = job['failure']
         self.assertEqual((failure['cause'], failure['type'], job['attempt']), ('over_budget', 'over-budget', 1))

@@ -23,6 +23,14 @@ def proportional(pid):
     raise AssertionError('no Pss')
 
 
+def command_of(pid):
+    try:
+        with open('/proc/%d/cmdline' % pid, 'rb') as file:
+            return file.read()
+    except OSError:
+        return b''
+
+
 class Peer(DaemonCase):
     def near(self, told, measured, slack=4 * MEBI):
         self.assertGreater(told, MEBI)
@@ -41,14 +49,19 @@ class Commands(Peer):
         slots = 2
         self.serve(slots=slots)
         path = os.path.join(self.media, self.clip('one_frame'))
-        most, budget, over = 0, 600 * MEBI, []
+        most, encoders, budget, over = 0, 0, 600 * MEBI, []
         done = threading.Event()
 
         def watch():
-            nonlocal most
+            nonlocal most, encoders
             while not done.is_set():
-                most = max(most, len(self.daemon.workers()))
-                system = self.daemon.get('/v1/system').json['memory']
+                workers = self.daemon.workers()
+                most = max(most, len(workers))
+                encoders = max(encoders, sum(b'libx264' in command_of(pid) for pid in workers))
+                document = self.daemon.get('/v1/system').json
+                system = document['memory']
+                if len(document['running']) > slots or document['queue']['running'] > slots:
+                    over.append(document)
                 if system['leased_bytes'] + system['own_bytes'] > budget or system['tree_bytes'] > budget:
                     over.append(system)
                 time.sleep(0.02)
@@ -68,8 +81,9 @@ class Commands(Peer):
             done.set()
             watcher.join()
         self.assertEqual(over, [])
-        self.assertLessEqual(most, slots, 'more children at once than there are slots')
-        self.assertGreaterEqual(most, 1)
+        self.assertLessEqual(encoders, slots, 'more encoders at once than there are slots')
+        self.assertLessEqual(most, 2 * slots, 'a job looks at its result with two programs at once, not more')
+        self.assertGreaterEqual(encoders, 1)
         jobs = self.daemon.get('/v1/jobs?limit=1000').json['jobs']
         self.assertEqual([(j['state'], j['attempt']) for j in jobs], [('succeeded', 1)] * count)
 

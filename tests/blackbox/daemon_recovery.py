@@ -280,6 +280,7 @@ class Ending(Recovery):
         self.serve(scenario='pass', slots=1)
         self.assertEqual(self.ends(job)['attempt'], 2)
 
+    @slow
     def test_nothing_new_while_it_ends(self):
         self.serve(scenario='slow-real', slots=1)
         job = self.submit(self.clip('plain'))['id']
