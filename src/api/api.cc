@@ -322,8 +322,8 @@ class Api::Impl {
   }
 
   awaitable<Result<jobs::JobView>> Submit(jobs::Submission submission, std::int64_t wait) {
-    auto accepted = co_await Awaited<Result<jobs::JobView>>(
-        [&](auto done) { service_.Submit(std::move(submission), std::move(done)); });
+    auto accepted =
+        co_await Awaited<Result<jobs::JobView>>([&](auto done) { service_.Submit(submission, std::move(done)); });
     if (accepted && wait > 0) {
       accepted = co_await WaitForEnd(accepted->record.id, wait);
     }
@@ -556,8 +556,8 @@ class Api::Impl {
     if (!submission) {
       co_return Fail(std::move(submission).error());
     }
-    auto account = co_await Awaited<Result<jobs::Account>>(
-        [&](auto done) { service_.Forecast(*std::move(submission), std::move(done)); });
+    auto account =
+        co_await Awaited<Result<jobs::Account>>([&](auto done) { service_.Forecast(*submission, std::move(done)); });
     if (!account) {
       co_return Fail(std::move(account).error());
     }
@@ -593,12 +593,12 @@ class Api::Impl {
     co_return JsonOf(200, Document(text));
   }
 
-  Reply Drain(bool draining) {
+  Response Drain(bool draining) {
     service_.SetDraining(draining);
-    co_return JsonOf(200, json::object{{"draining", draining}});
+    return JsonOf(200, json::object{{"draining", draining}});
   }
-  Reply PostDrain(Request /*request*/) { return Drain(true); }
-  Reply PostUndrain(Request /*request*/) { return Drain(false); }
+  Reply PostDrain(Request /*request*/) { co_return Drain(true); }
+  Reply PostUndrain(Request /*request*/) { co_return Drain(false); }
 
   // --- The system
   // ----------------------------------------------------------------------------------------------------

@@ -129,8 +129,8 @@ class JobService::Impl {
 
   // --- Asked from outside -----------------------------------------------------------------------------------------
 
-  void Submit(Submission submission, Answer answer);
-  void Forecast(Submission submission, std::function<void(Result<Account>)> answer);
+  void Submit(const Submission& submission, Answer answer);
+  void Forecast(const Submission& submission, std::function<void(Result<Account>)> answer);
   Result<JobView> Find(const std::string& id);
   Result<std::vector<JobView>> List(const store::JobFilter& filter, std::int64_t before, std::size_t limit);
   Result<std::vector<store::EventRecord>> Events(const std::string& job, std::int64_t after, std::size_t limit) {
@@ -848,7 +848,7 @@ void JobService::Impl::Finish(Active& job, JobState state) {
 // --- Asked from outside
 // ----------------------------------------------------------------------------------------------
 
-void JobService::Impl::Submit(Submission submission, Answer answer) {
+void JobService::Impl::Submit(const Submission& submission, Answer answer) {
   const auto refuse = [&](Error error) { Answers(std::move(answer), Fail(std::move(error))); };
   if (stopping_) {
     return refuse(Error{.code = ErrorCode::kBusy, .detail = "weir is about to end; come again when it is back"}.With(
@@ -951,7 +951,7 @@ Result<std::optional<JobView>> JobService::Impl::Earlier(const JobRecord& record
   return view;
 }
 
-void JobService::Impl::Forecast(Submission submission, std::function<void(Result<Account>)> answer) {
+void JobService::Impl::Forecast(const Submission& submission, std::function<void(Result<Account>)> answer) {
   const auto refuse = [&](Error error) {
     boost::asio::post(parts_.loop, [answer, error = std::move(error)] { answer(Fail(error)); });
   };
@@ -1211,11 +1211,9 @@ Result<std::unique_ptr<JobService>> JobService::Open(Parts parts, SchedulerSetti
 
 JobService::~JobService() = default;
 
-void JobService::Submit(Submission submission, Answer answer) {
-  impl_->Submit(std::move(submission), std::move(answer));
-}
-void JobService::Forecast(Submission submission, std::function<void(Result<Account>)> answer) {
-  impl_->Forecast(std::move(submission), std::move(answer));
+void JobService::Submit(const Submission& submission, Answer answer) { impl_->Submit(submission, std::move(answer)); }
+void JobService::Forecast(const Submission& submission, std::function<void(Result<Account>)> answer) {
+  impl_->Forecast(submission, std::move(answer));
 }
 Result<JobView> JobService::Find(const std::string& id) { return impl_->Find(id); }
 Result<std::vector<JobView>> JobService::List(const store::JobFilter& filter, std::int64_t before,

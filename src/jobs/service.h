@@ -108,10 +108,10 @@ class JobService final : private Admission {
   // Errors: kBadParameters, kOutputFormat, kForbidden and the kInput... of the roots, kBusy (queue full, about to
   // end), kConflict (the key was used for something else), those of the store. The same key again answers the same
   // job.
-  void Submit(Submission submission, Answer answer);
+  void Submit(const Submission& submission, Answer answer);
   // A forecast of the same request, or ("" as recipe) the facts about its input: nothing is stored or started but the
   // probe. The account is whole or has a refusal.
-  void Forecast(Submission submission, std::function<void(Result<Account>)> answer);
+  void Forecast(const Submission& submission, std::function<void(Result<Account>)> answer);
 
   Result<JobView> Find(const std::string& id);  // kNotFound
   Result<std::vector<JobView>> List(const store::JobFilter& filter, std::int64_t before, std::size_t limit);

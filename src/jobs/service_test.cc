@@ -60,24 +60,25 @@ class ServiceTest : public testing::Test {
 
   void OpenStore() {
     store_ = std::move(*store::JobStore::Open(
-        (folder_ / "data").string(), [this](std::function<void()> call) { boost::asio::post(loop_, std::move(call)); },
-        {}));
+        (folder_ / "data").string(),
+        [this](std::function<void()> call) { boost::asio::post(loop_, std::move(call)); }, {}));
   }
 
   Service& Open(SchedulerSettings order = {}, ServiceSettings settings = {}) {
-    auto opened = Service::Open({.loop = loop_,
-                                 .clock = clock_,
-                                 .ledger = ledger_,
-                                 .launcher = *launcher_,
-                                 .state = *state_,
-                                 .aside = aside_,
-                                 .store = *store_,
-                                 .roots = *roots_,
-                                 .artifacts = *artifacts_,
-                                 .tools = {.ffmpeg = "/usr/bin/ffmpeg", .ffprobe = "/usr/bin/ffprobe", .version = "test"},
-                                 .machine = {.cpus = 2},
-                                 .limits = {}},
-                                order, settings);
+    auto opened =
+        Service::Open({.loop = loop_,
+                       .clock = clock_,
+                       .ledger = ledger_,
+                       .launcher = *launcher_,
+                       .state = *state_,
+                       .aside = aside_,
+                       .store = *store_,
+                       .roots = *roots_,
+                       .artifacts = *artifacts_,
+                       .tools = {.ffmpeg = "/usr/bin/ffmpeg", .ffprobe = "/usr/bin/ffprobe", .version = "test"},
+                       .machine = {.cpus = 2},
+                       .limits = {}},
+                      order, settings);
     EXPECT_TRUE(opened) << Describe(opened.error());
     service_ = std::move(*opened);
     return *service_;
@@ -101,7 +102,7 @@ class ServiceTest : public testing::Test {
     return answer ? std::move(*answer) : Result<JobView>(Fail(ErrorCode::kInternal, "no answer"));
   }
   Result<JobView> Submit(Submission submission) {
-    return Ask([&](Answer answer) { service_->Submit(std::move(submission), std::move(answer)); });
+    return Ask([&](Answer answer) { service_->Submit(submission, std::move(answer)); });
   }
   static Submission Crop(const std::string& input = "clip.mp4") {
     return {.recipe = "crop", .params = R"({"size":"180x320","preset":"ultrafast"})", .input = input};
@@ -249,7 +250,8 @@ TEST_F(ServiceTest, AResultThatHadAppearedIsRecognisedAndNotMadeAgain) {
   const auto file = artifacts_->OpenFile(id, "crop.mp4");
   ASSERT_TRUE(file);
   const auto outcome = [&](const std::string& size) {
-    return R"({"artifacts":[{"name":"crop.mp4","size_bytes":)" + size + R"(,"identity":")" + file->identity + R"("}]})";
+    return R"({"artifacts":[{"name":"crop.mp4","size_bytes":)" + size + R"(,"identity":")" + file->identity +
+           R"("}]})";
   };
   Plant({.id = id, .outcome = outcome("10"), .state = JobState::kPublishing, .attempt = 1});
   Open();
