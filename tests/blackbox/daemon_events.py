@@ -127,6 +127,12 @@ class All(DaemonCase):
         stream.close()
         self.assertEqual(replayed, heard[10:])
 
+    def test_head(self):
+        self.serve()
+        reply = self.daemon.call('HEAD', '/v1/events', timeout=5)
+        self.assertEqual((reply.status, reply.body), (200, b''))
+        self.assertTrue(wait_until(lambda: self.daemon.get('/v1/system').json['requests']['connections'] <= 1, 5 * PATIENCE), 'a stream for nobody')
+
     def test_silent_stream_ends_with_the_daemon(self):
         self.serve()
         ended = threading.Event()

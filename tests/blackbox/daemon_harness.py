@@ -32,7 +32,7 @@ WORKERS = ('ffmpeg', 'ffprobe', 'weir-fake')
 def is_configurable():
     """True when the daemon has its whole configuration, not only the few options without which nothing can be tested."""
     done = subprocess.run([binary(), 'config', 'check', '--stall-timeout', '2'], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL, env={'PATH': '/usr/bin:/bin'}, cwd='/', timeout=60)
+                          stderr=subprocess.DEVNULL, env={'PATH': '/usr/bin:/bin', 'HOME': '/nonexistent'}, cwd='/', timeout=60)
     return done.returncode == 0
 
 

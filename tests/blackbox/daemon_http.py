@@ -1,15 +1,18 @@
 """Requests from strangers: each gets the documented problem or a closed connection, while a running job does not
 notice and the daemon stays small."""
+import hashlib
 import json
 import os
 import random
 import resource
+import shutil
 import socket
 import struct
 import threading
 import time
+import unittest
 
-from daemon_harness import DaemonCase, memory_of
+from daemon_harness import DaemonCase, memory_of, needs_configuration
 from harness import PATIENCE, slow, wait_until
 
 
@@ -24,6 +27,12 @@ def read_all(raw, limit=1 << 20):
     except OSError:
         pass
     return text
+
+
+def cpu_of(pid):
+    with open('/proc/%d/stat' % pid) as file:
+        fields = file.read().rsplit(')', 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
 class Answer:
@@ -68,7 +77,7 @@ class Web(DaemonCase):
         if PATIENCE == 1:
             now = memory_of(self.daemon.pid)
             self.assertLess(now - self.before, growth, 'the daemon grew')
-            self.assertLess(now, 64 << 20)
+            self.assertLess(now, 40 << 20)
         self.act(self.running, 'cancel')
 
     def raw(self, request, half_close=False, timeout=15):
@@ -427,7 +436,7 @@ class Connections(Web):
                 refused += 1
         self.assertGreaterEqual(refused, 850, 'those beyond the limit are neither served nor closed')
         if PATIENCE == 1:
-            self.assertLess(memory_of(self.daemon.pid), 64 << 20)
+            self.assertLess(memory_of(self.daemon.pid), 40 << 20)
         for raw in held:
             raw.close()
         served = wait_until(lambda: self.answers(), 5 * PATIENCE)
@@ -484,6 +493,93 @@ class Connections(Web):
         self.assertTrue(self.daemon.alive, 'seed %d\n%s' % (seed, self.daemon.log[-2000:]))
         self.assertEqual(self.daemon.get('/healthz').status, 200, 'seed %d' % seed)
         self.still_fine()
+
+
+class Settings(Web):
+    SECRETS = {'reader': ('read-secret', ['read']), 'worker': ('work-secret', ['read', 'submit']), 'boss': ('boss-secret', ['admin'])}
+
+    def configured(self):
+        path = os.path.join(self.dir, 'weir.toml')
+        with open(path, 'w') as file:
+            for name, (secret, scopes) in self.SECRETS.items():
+                file.write('[[tokens]]\nname = "%s"\nsha256 = "%s"\nscopes = %s\n' % (name, hashlib.sha256(secret.encode()).hexdigest(), json.dumps(scopes)))
+        os.chmod(path, 0o600)
+        daemon = self.serve('--config', path, ready=False)
+        self.assertTrue(wait_until(self.answers_at_all, 20 * PATIENCE), daemon.log)
+        return daemon
+
+    def answers_at_all(self):
+        try:
+            return self.daemon.get('/healthz').status in (200, 401)
+        except OSError:
+            return False
+
+    @needs_configuration
+    def test_tokens(self):
+        daemon = self.configured()
+        bearer = lambda name: {'Authorization': 'Bearer ' + self.SECRETS[name][0]}
+        body = {'recipe': 'crop', 'inputs': [self.name]}
+        for headers in ({}, {'Authorization': 'Bearer wrong'}, {'Authorization': 'Basic cmVhZC1zZWNyZXQ='}, {'Authorization': 'Bearer '}, {'X-API-Key': 'read-secre'},
+                        {'Authorization': 'Bearer ' + hashlib.sha256(b'read-secret').hexdigest()}):
+            reply = daemon.get('/v1/jobs', headers=headers)
+            self.problem(reply, 401, 'unauthorized')
+            self.assertIn('www-authenticate', reply.headers)
+        self.assertEqual(daemon.get('/v1/jobs', headers=bearer('reader')).status, 200)
+        self.assertEqual(daemon.get('/v1/jobs', headers={'X-API-Key': 'read-secret'}).status, 200)
+        self.problem(daemon.post('/v1/jobs', body, headers=bearer('reader')), 403, 'forbidden')
+        reply = daemon.post('/v1/jobs', body, headers=bearer('worker'))
+        self.assertEqual((reply.status, reply.json['owner']), (202, 'worker'))
+        path = '/v1/jobs/' + reply.json['id']
+        for method, call in (('POST', '/cancel'), ('POST', '/pause'), ('DELETE', ''), ('PATCH', '')):
+            self.problem(daemon.call(method, path + call, {} if method == 'PATCH' else None, headers=bearer('reader')), 403, 'forbidden')
+        self.problem(daemon.post('/v1/drain', headers=bearer('worker')), 403, 'forbidden')
+        self.problem(daemon.post('/api/diagnostics/resources/cleanup', headers=bearer('worker')), 403, 'forbidden')
+        self.assertEqual(daemon.post('/v1/drain', headers=bearer('boss')).status, 200)
+        self.assertEqual(daemon.post('/v1/undrain', headers=bearer('boss')).status, 200)
+        done = daemon.get(path, headers={**bearer('worker'), 'Prefer': 'wait=30'}).json
+        self.assertEqual(done['state'], 'succeeded')
+        self.problem(daemon.get(done['artifacts'][0]['url']), 401, 'unauthorized')
+        self.problem(daemon.get(path + '/events'), 401, 'unauthorized')
+        self.problem(daemon.get('/v1/events'), 401, 'unauthorized')
+        for secret, _ in self.SECRETS.values():
+            self.assertNotIn(secret, daemon.log)
+
+    @needs_configuration
+    def test_beyond_loopback_only_with_tokens(self):
+        daemon = self.serve('--listen', '0.0.0.0:%d' % self.port, ready=False)
+        self.assertEqual(daemon.ended(10), 33, daemon.log)
+
+    @needs_configuration
+    def test_too_many_requests(self):
+        daemon = self.serve('--requests-per-second', '20')
+        replies = [daemon.get('/healthz') for _ in range(100)]
+        refused = [reply for reply in replies if reply.status != 200]
+        self.assertTrue(refused, 'nobody was refused')
+        self.problem(refused[0], 429, 'busy')
+        self.assertGreaterEqual(int(refused[0].headers['retry-after']), 1)
+        self.assertTrue(wait_until(lambda: daemon.get('/healthz').status == 200, 5 * PATIENCE))
+
+    @slow
+    @unittest.skipUnless(shutil.which('prlimit'), 'needs prlimit')
+    def test_few_descriptors(self):
+        """More callers than descriptors: some wait or are closed; nothing spins, and what runs goes on."""
+        self.serve(scenario='slow-real', slots=1, prefix=('prlimit', '--nofile=80:80', '--'))
+        job = self.submit(self.clip('busy'))['id']
+        self.at_work(job)
+        held = []
+        self.addCleanup(lambda: [raw.close() for raw in held])
+        for _ in range(200):
+            try:
+                held.append(self.daemon.connect(2))
+            except OSError:
+                break
+        before = cpu_of(self.daemon.pid)
+        time.sleep(1)
+        self.assertLess(cpu_of(self.daemon.pid) - before, 0.5, 'it spins')
+        for raw in held:
+            raw.close()
+        self.assertTrue(wait_until(self.answers_at_all, 10 * PATIENCE), 'it does not answer any more')
+        self.assertEqual(self.ends(job)['attempt'], 1)
 
 
 class Size(Web):

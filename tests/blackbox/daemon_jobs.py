@@ -1,11 +1,13 @@
 """The life of a job over HTTP: what is accepted, what comes of it, and what every call does in every state."""
 import os
+import random
 import socket
 import struct
 import threading
 import time
 from fractions import Fraction
 
+import clips
 import media
 from daemon_harness import DaemonCase, FINAL, needs_configuration
 from harness import PATIENCE, QUICK, digest, slow, wait_until
@@ -113,6 +115,18 @@ class Results(DaemonCase):
         self.assertEqual((failed['failure']['type'], failed['attempt']), ('output-exists', 1))
         with open(os.path.join(self.media, 'out', 'taken.mp4')) as file:
             self.assertEqual(file.read(), 'precious')
+
+    def test_two_jobs_for_one_name(self):
+        """Both are accepted while the name is free; the second is refused at the end, and the first's work stays."""
+        self.serve(slots=1)
+        name = self.clip('one_frame')
+        first = self.submit(name, outputs=['out/one.mp4'])['id']
+        second = self.submit(name, outputs=['out/one.mp4'], params={'crf': 40})['id']
+        self.ends(first)
+        made = digest(os.path.join(self.media, 'out', 'one.mp4'))
+        failed = self.ends(second, 'failed')
+        self.assertEqual((failed['failure']['type'], failed['failure']['cause'], failed['artifacts']), ('output-exists', 'bad_parameters', []))
+        self.assertEqual(digest(os.path.join(self.media, 'out', 'one.mp4')), made)
 
     @slow
     def test_every_recipe(self):
@@ -460,6 +474,25 @@ class Stopping(DaemonCase):
         self.act(job, 'resume')
         self.assertEqual(self.ends(job)['attempt'], 1)
 
+    @slow
+    def test_pausing_over_and_over(self):
+        """At any instant of a job's life, its probes and checks included."""
+        self.serve(slots=2)
+        jobs = [self.submit(self.clip('busy_small'))['id'] for _ in range(4)]
+        dice = random.Random(7)
+        end = time.monotonic() + 60 * PATIENCE
+        while time.monotonic() < end:
+            open_jobs = [job for job in jobs if self.job(job)['state'] not in FINAL]
+            if not open_jobs:
+                break
+            job = dice.choice(open_jobs)
+            for what in ('pause', 'resume'):
+                reply = self.daemon.post('/v1/jobs/%s/%s' % (job, what))
+                self.assertIn(reply.status, (200, 409), '\n%s' % reply)
+                time.sleep(dice.random() * 0.1)
+        for job in jobs:
+            self.assertEqual(self.ends(job)['attempt'], 1)
+
     def test_cancel_while_paused(self):
         self.serve(scenario='slow-real')
         job = self.submit(self.clip('plain'))['id']
@@ -488,6 +521,69 @@ class Stopping(DaemonCase):
         self.serve('--stall-timeout', '1', scenario='hang')
         failed = self.ends(self.submit(self.clip('plain'))['id'], 'failed')
         self.assertEqual((failed['failure']['cause'], failed['attempt']), ('stalled', 3))
+
+
+class Limits(DaemonCase):
+    slots = 1
+
+    @needs_configuration
+    def test_queue_is_full(self):
+        daemon = self.serve('--most-queued', '3', scenario='obey-term')
+        running = self.submit(self.clip('plain'))['id']
+        self.at_work(running)
+        jobs = [self.submit('plain.mp4')['id'] for _ in range(3)]
+        reply = daemon.post('/v1/jobs', {'recipe': 'crop', 'inputs': ['plain.mp4']})
+        document = self.problem(reply, 429, 'busy')
+        self.assertEqual((document['waiting'], document['limit']), (3, 3))
+        self.assertGreaterEqual(int(reply.headers['retry-after']), 1)
+        self.act(jobs[0], 'cancel')
+        self.submit('plain.mp4')
+        for job in daemon.get('/v1/jobs').json['jobs']:
+            if job['state'] not in FINAL:
+                self.act(job['id'], 'cancel')
+        # Twenty at once do not slip past the limit together.
+        running = self.submit('plain.mp4')['id']
+        self.at_work(running)
+        statuses = []
+        threads = [threading.Thread(target=lambda: statuses.append(daemon.post('/v1/jobs', {'recipe': 'crop', 'inputs': ['plain.mp4']}).status)) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(sorted(statuses), [202] * 3 + [429] * 17)
+
+    @needs_configuration
+    def test_kept_for_a_time(self):
+        daemon = self.serve('--keep-succeeded', '2', '--keep-failed', '3600')
+        good, bad = self.ends(self.submit(self.clip('one_frame'))['id']), self.ends(self.submit(self.clip('text'))['id'], 'failed')
+        named = self.ends(self.submit('one_frame.mp4', outputs=['out/kept.mp4'])['id'])
+        daemon.post('/api/diagnostics/resources/cleanup')
+        self.assertEqual(daemon.get('/v1/jobs/' + named['id']).status, 200)
+        time.sleep(2.1)
+        daemon.post('/api/diagnostics/resources/cleanup')
+        gone = wait_until(lambda: daemon.get('/v1/jobs/' + named['id']).status == 404, 5 * PATIENCE)
+        self.assertTrue(gone, 'kept beyond its time')
+        self.problem(daemon.get('/v1/jobs/' + good['id']), 404, 'not-found')
+        self.problem(daemon.get(good['artifacts'][0]['url']), 404, 'not-found')
+        self.assertEqual(self.job(bad['id'])['state'], 'failed')
+        self.assertTrue(os.path.exists(os.path.join(self.media, 'out', 'kept.mp4')))
+
+    @needs_configuration
+    def test_large_input(self):
+        daemon = self.serve('--largest-input', '10000')
+        document = self.problem(daemon.post('/v1/jobs', {'recipe': 'crop', 'inputs': [self.clip('plain')]}), 413, 'input-too-large')
+        self.assertEqual((document['size_bytes'], document['limit_bytes']), (os.path.getsize(clips.get('plain')), 10000))
+
+    @slow
+    @needs_configuration
+    def test_too_long_and_too_slow(self):
+        self.serve('--timeout', '1', '--retries', '1', scenario='slow-real')
+        failed = self.ends(self.submit(self.clip('busy'))['id'], 'failed')
+        self.assertEqual((failed['failure']['cause'], failed['attempt']), ('timed_out', 2))
+        self.daemon.stop()
+        self.serve('--max-duration', '1')
+        failed = self.ends(self.submit('busy.mp4')['id'], 'failed')
+        self.assertEqual((failed['failure']['cause'], failed['failure']['type']), ('bad_input', 'input-too-large'))
 
 
 class Failures(DaemonCase):

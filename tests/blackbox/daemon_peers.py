@@ -49,6 +49,8 @@ class Commands(Peer):
         slots = 2
         self.serve(slots=slots)
         path = os.path.join(self.media, self.clip('one_frame'))
+        self.ends(self.submit(path)['id'])
+        idle = self.daemon.get('/api/diagnostics/resources').json['openFileHandles']
         most, encoders, budget, over = 0, 0, 600 * MEBI, []
         done = threading.Event()
 
@@ -75,7 +77,7 @@ class Commands(Peer):
                 done
                 wait''' % (count, self.port, path))
             self.assertEqual(text.split(), ['202'] * count)
-            ended = wait_until(lambda: self.daemon.get('/v1/system').json['jobs']['succeeded'] == count, 120 * PATIENCE, 0.2)
+            ended = wait_until(lambda: self.daemon.get('/v1/system').json['jobs']['succeeded'] == count + 1, 120 * PATIENCE, 0.2)
             self.assertTrue(ended, self.daemon.get('/v1/system').json['jobs'])
         finally:
             done.set()
@@ -85,7 +87,11 @@ class Commands(Peer):
         self.assertLessEqual(most, 2 * slots, 'a job looks at its result with two programs at once, not more')
         self.assertGreaterEqual(encoders, 1)
         jobs = self.daemon.get('/v1/jobs?limit=1000').json['jobs']
-        self.assertEqual([(j['state'], j['attempt']) for j in jobs], [('succeeded', 1)] * count)
+        self.assertEqual([(j['state'], j['attempt']) for j in jobs], [('succeeded', 1)] * (count + 1))
+        still = wait_until(lambda: self.daemon.get('/api/diagnostics/resources').json['openFileHandles'] <= idle + 2, 5 * PATIENCE)
+        self.assertTrue(still, 'descriptors are kept')
+        if PATIENCE == 1:
+            self.assertLess(proportional(self.daemon.pid), 40 * MEBI)
 
     def test_crop(self):
         daemon = self.serve()

@@ -7,8 +7,9 @@ import signal
 import threading
 import time
 
+import clips
 from daemon_harness import Daemon, DaemonCase, FINAL, needs_configuration
-from harness import LONG, PATIENCE, QUICK, processes_of, records_of, slow, wait_until, work_folders
+from harness import EXIT, LONG, PATIENCE, QUICK, processes_of, records_of, slow, wait_until, work_folders
 
 COURSE = ['queued', 'running', 'verifying', 'publishing', 'succeeded']
 
@@ -41,7 +42,7 @@ class Killed(Recovery):
         for kill in range(self.rounds):
             note = 'seed %d, kill %d' % (seed, kill)
             daemon = self.serve()
-            due = time.monotonic() + dice.random() * 1.2 * PATIENCE
+            due = time.monotonic() + dice.random() * 1.2 * min(PATIENCE, 2)
             stopper = threading.Timer(max(0, due - time.monotonic()), daemon.process.kill)
             stopper.start()
             try:
@@ -267,6 +268,18 @@ class Ending(Recovery):
         self.assertGreaterEqual(found['attempt'], 4)
         self.assertNotIn('failed', self.history(job))
 
+    def test_told_twice_while_paused(self):
+        self.serve(scenario='slow-real', slots=1)
+        job = self.submit(self.clip('plain'))['id']
+        self.at_work(job)
+        self.act(job, 'pause')
+        self.assertEqual(self.daemon.stop(), 0)
+        self.serve(scenario='pass', slots=1)
+        found = self.becomes(job, 'queued', also=lambda one: one['waiting_for'] is not None)
+        self.assertEqual((found['paused'], found['waiting_for']), (True, 'pause'))
+        self.act(job, 'resume')
+        self.assertEqual(self.ends(job)['attempt'], 2)
+
     @slow
     @needs_configuration
     def test_runs_outlast_the_grace(self):
@@ -372,7 +385,7 @@ class Disks(Recovery):
         job = self.submit(self.clip('busy'), outputs=['small/out.mp4'])['id']
         self.at_work(job)
         ballast = self.fill(disk, 0)
-        found = self.becomes(job, 'queued', seconds=30, also=lambda j: j['failure'] is not None)
+        found = self.becomes(job, 'queued', seconds=30, also=lambda j: j['failure'] is not None and j['waiting_for'] is not None)
         self.assertEqual(found['failure']['cause'], 'disk_full', found['failure'])
         self.assertIsNotNone(found['not_before'])
         self.assertEqual(found['waiting_for'], 'time')
@@ -459,6 +472,13 @@ class Disks(Recovery):
             daemon = self.serve(data=data, ready=False)
             self.assertNotIn(daemon.ended(10), (0, -6, -11), daemon.log)
             self.assertTrue(daemon.log.startswith('weir: '), daemon.log)
+
+    @slow
+    def test_media_root_that_is_none(self):
+        for root in (os.path.join(self.dir, 'nothing'), clips.get('plain')):
+            daemon = Daemon(self, ['--data', self.data, '--memory', '600M', '--media-root', root], self.port)
+            self.assertIn(daemon.ended(10), (EXIT['output-folder'], EXIT['bad-parameters'], 4), daemon.log)
+            self.assertIn(os.path.basename(root), daemon.log)
 
     @slow
     def test_damaged_database(self):
