@@ -21,11 +21,12 @@ Seen Parse(std::string_view text, std::size_t step) {
   Seen seen;
   weir::http::EventParser parser(kLargest);
   for (std::size_t at = 0; at < text.size() && !seen.too_large; at += step) {
-    const auto fed = parser.Feed(text.substr(at, step), [&](std::string_view id, std::string_view type, std::string_view data) {
-      Require(id.size() + data.size() <= 2 * kLargest.count() && !type.empty());
-      seen.events.push_back(std::string(id) + '\n' + std::string(type) + '\n' + std::string(data));
-      return true;
-    });
+    const auto fed =
+        parser.Feed(text.substr(at, step), [&](std::string_view id, std::string_view type, std::string_view data) {
+          Require(id.size() + data.size() <= 2 * kLargest.count() && !type.empty());
+          seen.events.push_back(std::string(id) + '\n' + std::string(type) + '\n' + std::string(data));
+          return true;
+        });
     Require(!fed || *fed);
     seen.too_large = !fed;
   }

@@ -17,9 +17,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   const auto fine = [](const std::string& word) { return IsUtf8(word) && word.find('\0') == std::string::npos; };
-  Require(text.starts_with('/') && target->path.size() <= kMostSegments && target->query.size() <= kMostQueryParameters);
+  Require(text.starts_with('/') && target->path.size() <= kMostSegments &&
+          target->query.size() <= kMostQueryParameters);
   for (const std::string& segment : target->path) {
-    Require(fine(segment) && !segment.empty() && segment != "." && segment != ".." && segment.find('/') == std::string::npos);
+    Require(fine(segment) && !segment.empty() && segment != "." && segment != ".." &&
+            segment.find('/') == std::string::npos);
   }
   for (const auto& [name, value] : target->query) {
     Require(fine(name) && fine(value));

@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "app/completion.h"
-#include "app/version.h"
 #include "app/grammar.h"
 #include "app/server_commands.h"
+#include "app/version.h"
 #include "base/text.h"
 #include "media/recipe.h"
 

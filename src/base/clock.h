@@ -37,7 +37,9 @@ class SystemClock final : public Clock {
 class ManualClock final : public Clock {
  public:
   [[nodiscard]] SteadyTime Now() const override { return now_; }
-  [[nodiscard]] WallTime WallNow() const override { return wall_ + std::chrono::floor<std::chrono::milliseconds>(now_ - SteadyTime()); }
+  [[nodiscard]] WallTime WallNow() const override {
+    return wall_ + std::chrono::floor<std::chrono::milliseconds>(now_ - SteadyTime());
+  }
   void Advance(Duration by) { now_ += by; }
   // The date alone, as when somebody sets it.
   void JumpWall(std::chrono::milliseconds by) { wall_ += by; }

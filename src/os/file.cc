@@ -447,9 +447,8 @@ Result<std::string> ReadPrefix(int fd, std::uint64_t offset, Bytes limit) { retu
 Result<std::size_t> ReadAt(int fd, std::uint64_t offset, std::span<char> into) {
   std::size_t done = 0;
   while (done < into.size()) {
-    const ssize_t got = Retry([&] {
-      return ::pread(fd, into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
-    });
+    const ssize_t got =
+        Retry([&] { return ::pread(fd, into.data() + done, into.size() - done, static_cast<off_t>(offset + done)); });
     if (got < 0) return std::unexpected(SystemError("cannot read a file", errno, ErrorCode::kInputUnreadable));
     if (got == 0) break;
     done += static_cast<std::size_t>(got);
