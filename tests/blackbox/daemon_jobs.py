@@ -277,6 +277,15 @@ class Lists(DaemonCase):
         self.problem(self.daemon.call('PATCH', '/v1/jobs/' + first, {'priority': 3}), 409, 'conflict')
         self.assertEqual(self.ids('?label=late=yes'), [first])
 
+    def test_what_was_changed_is_what_is_read(self):
+        """However fast one follows the other."""
+        daemon = self.serve()
+        job = self.ends(self.submit(self.clip('one_frame'))['id'])['id']
+        for number in range(40 if QUICK else 200):
+            self.assertEqual(daemon.call('PATCH', '/v1/jobs/' + job, {'labels': {'n': str(number)}}).status, 200)
+            self.assertEqual(self.job(job)['labels'], {'n': str(number)})
+            self.assertEqual(daemon.get('/v1/jobs').json['jobs'][0]['labels'], {'n': str(number)})
+
     def test_pages_while_jobs_come(self):
         """A page never shows a job twice, and none that was there at the beginning is left out."""
         daemon = self.serve(slots=1, scenario='obey-term')
