@@ -272,7 +272,6 @@ class Api::Impl {
   }
 
   // --- Jobs
-  // ----------------------------------------------------------------------------------------------------------
 
   static Result<jobs::Submission> SubmissionOf(const Request& request) {
     WEIR_ASSIGN(const auto fields, Fields::Parse(request.body, {"recipe", "inputs", "params", "outputs", "overwrite",
@@ -601,7 +600,6 @@ class Api::Impl {
   Reply PostUndrain(Request /*request*/) { co_return Drain(false); }
 
   // --- The system
-  // ----------------------------------------------------------------------------------------------------
 
   SystemView View() {
     return {.reading = reading_(),
@@ -634,7 +632,6 @@ class Api::Impl {
   }
 
   // --- Of the systems that Weir replaces
-  // -----------------------------------------------------------------------------
 
   static json::object Enveloped(json::value data) { return {{"success", true}, {"data", std::move(data)}}; }
 

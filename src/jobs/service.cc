@@ -56,7 +56,7 @@ struct Stored {
   bool overwrite = false;
 };
 
-std::string Write(const Submission& submission, const media::Request& request) {
+std::string RequestDocument(const Submission& submission, const media::Request& request) {
   return json::serialize(json::object{{"params", Parsed(media::ParamsToJson(request))},
                                       {"input", Text(submission.input)},
                                       {"output", Text(submission.output)},
@@ -127,7 +127,7 @@ class JobService::Impl {
 
   Status Recover();
 
-  // --- Asked from outside -----------------------------------------------------------------------------------------
+  // --- Asked from outside
 
   void Submit(const Submission& submission, Answer answer);
   void Forecast(const Submission& submission, std::function<void(Result<Account>)> answer);
@@ -154,7 +154,7 @@ class JobService::Impl {
   void Shutdown(std::chrono::milliseconds grace, std::function<void()> done);
   [[nodiscard]] ServiceFigures figures() const;
 
-  // --- Admission ---------------------------------------------------------------------------------------------------
+  // --- Admission
 
   Status Ask(Need need, std::function<void(Result<Grant>)> granted) {
     const std::string job = need.job;
@@ -191,11 +191,14 @@ class JobService::Impl {
     SteadyTime began{};
     SteadyTime told{};  // when watchers last heard of progress
     std::uint64_t version = 0;
-    bool ending = false;                 // the last change is on its way to the disk
-    bool leaving = false;                // shutdown: back to the queue
-    std::optional<std::string> unsaved;  // type of the event of a change that could not be written
-    std::vector<std::function<void()>> unsaved_then;
-    std::vector<Answer> cancels;  // who asked for it
+    bool ending = false;   // the last change is on its way to the disk
+    bool leaving = false;  // shutdown: back to the queue
+    struct Unsaved {
+      store::EventRecord event;
+      std::function<void()> then;
+    };
+    std::vector<Unsaved> unsaved;  // changes that could not be written yet, in their order
+    std::vector<Answer> cancels;   // who asked for it
     std::optional<Error> cancelled;
   };
   using Jobs = std::map<std::string, Active, std::less<>>;
@@ -222,8 +225,9 @@ class JobService::Impl {
   }
   std::string EventData(const Active& job, const std::string& note) const;
   // Writes the job as it is now with an event. `then` hears when it is on disk; what cannot be written now is written
-  // again until it can.
+  // again, in its order, until it can.
   void Save(Active& job, const std::string& type, const std::string& note, std::function<void()> then = {});
+  void Write(const Active& job, const store::EventRecord& event, std::function<void()> then);
   void SaveUnsaved();
   void Touch(Active& job) {
     job.version = ++version_;
@@ -282,7 +286,6 @@ class JobService::Impl {
 };
 
 // --- Recovery
-// --------------------------------------------------------------------------------------------------------
 
 Status JobService::Impl::Recover() {
   WEIR_ASSIGN(auto records, parts_.store.Active());
@@ -329,7 +332,6 @@ Status JobService::Impl::Recover() {
 }
 
 // --- Views
-// -----------------------------------------------------------------------------------------------------------
 
 JobView JobService::Impl::ViewOf(const Active& job) const {
   JobView view{.record = job.record, .live = Live{}, .version = job.version};
@@ -428,7 +430,7 @@ ServiceFigures JobService::Impl::figures() const {
   figures.scheduler = scheduler_.figures();
   figures.draining = scheduler_.draining();
   for (const auto& [id, job] : active_) {
-    figures.unsaved += job.unsaved ? 1U : 0U;
+    figures.unsaved += job.unsaved.empty() ? 0U : 1U;
     if (job.run) {
       figures.running.push_back({.job = id,
                                  .recipe = job.record.recipe,
@@ -445,7 +447,6 @@ ServiceFigures JobService::Impl::figures() const {
 }
 
 // --- Writing
-// ---------------------------------------------------------------------------------------------------------
 
 std::string JobService::Impl::EventData(const Active& job, const std::string& note) const {
   json::object data{
@@ -458,12 +459,20 @@ std::string JobService::Impl::EventData(const Active& job, const std::string& no
 
 void JobService::Impl::Save(Active& job, const std::string& type, const std::string& note,
                             std::function<void()> then) {
-  store::Change change{.kind = store::Change::Kind::kUpdate, .job = job.record, .only_if_attempt = {}, .event = {}};
-  change.event = store::EventRecord{.time = parts_.clock.WallNow(), .type = type, .data = EventData(job, note)};
+  store::EventRecord event{.time = parts_.clock.WallNow(), .type = type, .data = EventData(job, note)};
   Touch(job);
-  parts_.store.Commit(std::move(change), alive_.Guard([this, id = job.record.id, type,
+  if (!job.unsaved.empty()) {
+    job.unsaved.push_back({.event = std::move(event), .then = std::move(then)});
+    return;
+  }
+  Write(job, event, std::move(then));
+}
+
+void JobService::Impl::Write(const Active& job, const store::EventRecord& event, std::function<void()> then) {
+  store::Change change{
+      .kind = store::Change::Kind::kUpdate, .job = job.record, .only_if_attempt = {}, .event = event};
+  parts_.store.Commit(std::move(change), alive_.Guard([this, id = job.record.id, event,
                                                        then = std::move(then)](const Result<store::Committed>& done) {
-    Active* saved = Known(id);
     if (done) {
       ++version_;
       Wake();
@@ -473,9 +482,8 @@ void JobService::Impl::Save(Active& job, const std::string& type, const std::str
       return;
     }
     log::Error("job " + id + " could not be written, again in a second: " + Describe(done.error()));
-    if (saved != nullptr) {
-      saved->unsaved = type;
-      saved->unsaved_then.push_back(then);
+    if (Active* saved = Known(id)) {
+      saved->unsaved.push_back({.event = event, .then = then});
       SaveUnsaved();
     }
   }));
@@ -492,22 +500,14 @@ void JobService::Impl::SaveUnsaved() {
       return;
     }
     for (auto& [id, job] : active_) {
-      if (job.unsaved) {
-        const std::string type = *std::exchange(job.unsaved, std::nullopt);
-        Save(job, type, {}, [thens = std::exchange(job.unsaved_then, {})] {
-          for (const auto& then : thens) {
-            if (then) {
-              then();
-            }
-          }
-        });
+      for (auto& unsaved : std::exchange(job.unsaved, {})) {
+        Write(job, unsaved.event, std::move(unsaved.then));
       }
     }
   }));
 }
 
 // --- Turns
-// -----------------------------------------------------------------------------------------------------------
 
 // Everything that may change who runs ends here, once for any number of changes in a row.
 void JobService::Impl::TakeTurn() {
@@ -573,7 +573,6 @@ Place JobService::Impl::PlaceOf(const Active& job) const {
 }
 
 // --- The work
-// --------------------------------------------------------------------------------------------------------
 
 void JobService::Impl::Launch(const std::string& id) {
   Active* job = Known(id);
@@ -846,7 +845,6 @@ void JobService::Impl::Finish(Active& job, JobState state) {
 }
 
 // --- Asked from outside
-// ----------------------------------------------------------------------------------------------
 
 void JobService::Impl::Submit(const Submission& submission, Answer answer) {
   const auto refuse = [&](Error error) { Answers(std::move(answer), Fail(std::move(error))); };
@@ -866,7 +864,7 @@ void JobService::Impl::Submit(const Submission& submission, Answer answer) {
   record.id = NewId();
   record.recipe = submission.recipe;
   record.owner = submission.owner;
-  record.request = Write(submission, *request);
+  record.request = RequestDocument(submission, *request);
   record.labels = LabelsAsJson(submission.labels);
   record.priority = submission.priority;
   record.created = parts_.clock.WallNow();
@@ -1138,8 +1136,12 @@ void JobService::Impl::Shutdown(std::chrono::milliseconds grace, std::function<v
       run->Cancel({.code = ErrorCode::kTerminated, .detail = "weir was told to end"});
     }
     for (auto& [id, job] : active_) {
-      if (job.run && !job.ending) {
-        job.leaving = true;
+      if (job.ending || job.record.state == JobState::kQueued) {
+        continue;
+      }
+      job.leaving = true;
+      // Without a run, its attempt is being written; Begin will see.
+      if (job.run) {
         job.run->Cancel({.code = ErrorCode::kTerminated, .detail = "weir was told to end"});
       }
     }
@@ -1160,7 +1162,7 @@ void JobService::Impl::CheckShutdown() {
   }
   const bool busy = !forecasts_.empty() || inserting_ > 0 || std::ranges::any_of(active_, [](const auto& entry) {
     const Active& job = entry.second;
-    return job.run || job.ending || job.unsaved || job.record.state != JobState::kQueued;
+    return job.run || job.ending || !job.unsaved.empty() || job.record.state != JobState::kQueued;
   });
   if (!busy) {
     grace_.cancel();
@@ -1169,7 +1171,6 @@ void JobService::Impl::CheckShutdown() {
 }
 
 // --- Retention
-// -------------------------------------------------------------------------------------------------------
 
 void JobService::Impl::AwaitRetention() {
   retention_.expires_after(kRetentionPeriod);
@@ -1196,8 +1197,6 @@ void JobService::Impl::Retain() {
     }
   }
 }
-
-// ---------------------------------------------------------------------------------------------------------------------
 
 JobService::JobService(Parts parts, SchedulerSettings order, ServiceSettings settings)
     : impl_(std::make_unique<Impl>(*this, std::move(parts), order, settings)) {}
