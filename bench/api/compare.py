@@ -39,12 +39,12 @@ def ask(port, method, path, body=None):
 
 
 class Weir:
-    def __init__(self, binary, folder, slots):
+    def __init__(self, binary, folder):
         self.port = free_port()
         self.began = time.monotonic()
         self.process = subprocess.Popen(
             [binary, "serve", "--data", str(folder / "data"), "--memory", "600M", "--listen", f"127.0.0.1:{self.port}",
-             "--media-root", str(folder / "media"), *(["--slots", str(slots)] if slots is not None else [])],
+             "--media-root", str(folder / "media"), "--most-queued", "1000000"],
             stderr=open(folder / "log", "a"), env={**os.environ, "WEIR_STATE_DIR": str(folder / "state")})
         while True:
             try:
@@ -131,7 +131,7 @@ def main():
         (folder / "media").mkdir()
         subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x240:d=1", "-pix_fmt",
                         "yuv420p", str(folder / "media" / "clip.mp4")], check=True)
-        weir = Weir(options.weir, folder, None)
+        weir = Weir(options.weir, folder)
         job = json.loads(ask(weir.port, "POST", "/v1/jobs", json.dumps({"recipe": "crop", "inputs": ["clip.mp4"]}))[1])
         while json.loads(ask(weir.port, "GET", f"/v1/jobs/{job['id']}")[1])["state"] not in ("succeeded", "failed"):
             time.sleep(0.1)
@@ -147,8 +147,9 @@ def main():
         database.commit()
         database.close()
 
-        weir = Weir(options.weir, folder, 0)
+        weir = Weir(options.weir, folder)
         processes.append(weir.process)
+        ask(weir.port, "POST", "/v1/drain")  # submissions are taken, nothing is started
         print(f"ready after {1000 * weir.ready:.0f} ms with {options.jobs} stored jobs, {weir.pss():.1f} MiB PSS")
         one = f"/v1/jobs/{job['id']}"
         pages = "/v1/jobs?limit=50"

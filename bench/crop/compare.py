@@ -17,12 +17,12 @@ import threading
 import time
 
 
-def make_clip(path, seconds):
+def make_clip(path, seconds, noise):
     subprocess.run(
         ["ffmpeg", "-hide_banner", "-nostdin", "-v", "error",
          "-f", "lavfi", "-i", f"testsrc2=s=1920x1080:r=30:d={seconds}",
          "-f", "lavfi", "-i", f"anoisesrc=c=pink:r=48000:a=0.2:d={seconds}",
-         "-vf", "noise=alls=12:allf=t,format=yuv420p", "-c:v", "libx264", "-preset", "veryfast", "-crf", "26",
+         "-vf", f"noise=alls={noise}:allf=t,format=yuv420p", "-c:v", "libx264", "-preset", "veryfast", "-crf", "26",
          "-g", "60", "-c:a", "aac", "-b:a", "128k", "-movflags", "+faststart", "-y", str(path)], check=True)
 
 
@@ -72,6 +72,7 @@ def run_ffmpeg(arguments, source, target):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--noise", type=int, default=12, help="0: an easy clip, for long ones")
     parser.add_argument("--binary", default="build/release/weir")
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--seconds", type=int, nargs="+", default=[10, 60])
@@ -83,7 +84,7 @@ def main():
         os.environ.setdefault("WEIR_STATE_DIR", folder + "/state")
         for seconds in options.seconds:
             source, by_weir, by_ffmpeg = (f"{folder}/{name}" for name in ("in.mp4", "weir.mp4", "ffmpeg.mp4"))
-            make_clip(source, seconds)
+            make_clip(source, seconds, options.noise)
             _, answer, _ = run_weir(binary, source, by_weir, crop)  # warms the page cache and the tool record
             arguments = answer["plan"]["arguments"]
             ratios, weir_walls, ffmpeg_walls, own = [], [], [], []
