@@ -28,7 +28,7 @@ struct BudgetFacts {
   Bytes own_use;
 };
 
-// What this process reserves for itself: measured use is below 8 MiB (docs/BENCHMARKS.md).
+// What this process reserves for itself: the command line was measured at 8.2 MiB at most (docs/BENCHMARKS.md).
 inline constexpr Bytes kOwnUse = Bytes::Mib(10);
 
 class Session {
