@@ -7,10 +7,10 @@
 #include <linux/filter.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -40,7 +40,8 @@ struct FilterProgram {
 static_assert(sizeof(FilterProgram) == sizeof(sock_fprog));
 static_assert(offsetof(FilterProgram, instructions) == offsetof(sock_fprog, filter));
 
-// Where a child can fail before its program runs; crosses the error pipe.
+// Where a child can fail before its program runs; crosses the error line. kTied is no failure: it asks whether
+// the parent still lives.
 enum class Step : int {
   kSession,
   kMemoryGroup,
@@ -49,6 +50,7 @@ enum class Step : int {
   kDescriptors,
   kLimits,
   kParent,
+  kTied,
   kSignals,
   kCapabilities,
   kNoNewPrivileges,
@@ -72,6 +74,7 @@ const char* Words(Step step) {
     case Step::kLimits:
       return "set its limits";
     case Step::kParent:
+    case Step::kTied:
       return "tie its life to ours";
     case Step::kSignals:
       return "reset its signals";
@@ -127,69 +130,69 @@ struct Plan {
   std::size_t oom_score_adj_size = 0;
   int nice = 0;
   bool drop_capabilities = true;
-  int error_read = -1;
-  int error_write = -1;
+  int parents_end = -1;
+  int error_line = -1;
 };
 
 // In the child: system calls only, no allocation, no lock, nothing that a sanitizer or glibc intercepts.
 #define WEIR_IN_CHILD [[gnu::no_sanitize("address", "thread", "undefined"), gnu::noinline]]
 
-[[noreturn]] WEIR_IN_CHILD void Die(int pipe, Step step) {
+[[noreturn]] WEIR_IN_CHILD void Die(int line, Step step) {
   const Failure failure{step, errno};
-  ::syscall(SYS_write, pipe, &failure, sizeof(failure));
+  ::syscall(SYS_write, line, &failure, sizeof(failure));
   for (;;) ::syscall(SYS_exit_group, 127);
 }
 
 WEIR_IN_CHILD bool WriteZero(int fd) { return ::syscall(SYS_write, fd, "0", 1) == 1; }
 
 WEIR_IN_CHILD void EnterGroups(const Plan& plan) {
-  if (plan.join_cgroup >= 0 && !WriteZero(plan.join_cgroup)) Die(plan.error_write, Step::kMemoryGroup);
+  if (plan.join_cgroup >= 0 && !WriteZero(plan.join_cgroup)) Die(plan.error_line, Step::kMemoryGroup);
   if (plan.enter_cgroup >= 0) {
     const long procs = ::syscall(SYS_openat, plan.enter_cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC);
-    if (procs < 0 || !WriteZero(static_cast<int>(procs))) Die(plan.error_write, Step::kMemoryGroup);
+    if (procs < 0 || !WriteZero(static_cast<int>(procs))) Die(plan.error_line, Step::kMemoryGroup);
     ::syscall(SYS_close, procs);
   }
 }
 
 // Sources first move above every target, so that no target overwrites a source that is still needed. What is
-// left keeps its number but closes at exec: the error pipe must live until then.
-WEIR_IN_CHILD void ArrangeDescriptors(const Plan& plan, int& error_pipe, int& landlock) {
-  const long moved_pipe = ::syscall(SYS_fcntl, error_pipe, F_DUPFD_CLOEXEC, plan.above_targets);
-  if (moved_pipe < 0) Die(error_pipe, Step::kDescriptors);
-  ::syscall(SYS_close, error_pipe);
-  error_pipe = static_cast<int>(moved_pipe);
+// left keeps its number but closes at exec: the error line must live until then.
+WEIR_IN_CHILD void ArrangeDescriptors(const Plan& plan, int& error_line, int& landlock) {
+  const long moved_line = ::syscall(SYS_fcntl, error_line, F_DUPFD_CLOEXEC, plan.above_targets);
+  if (moved_line < 0) Die(error_line, Step::kDescriptors);
+  ::syscall(SYS_close, error_line);
+  error_line = static_cast<int>(moved_line);
   if (landlock >= 0) {
     const long moved = ::syscall(SYS_fcntl, landlock, F_DUPFD_CLOEXEC, plan.above_targets);
-    if (moved < 0) Die(error_pipe, Step::kDescriptors);
+    if (moved < 0) Die(error_line, Step::kDescriptors);
     landlock = static_cast<int>(moved);
   }
   for (std::size_t i = 0; i < plan.fd_count; ++i) {
     const long moved = ::syscall(SYS_fcntl, plan.fds[i].source, F_DUPFD_CLOEXEC, plan.above_targets);
-    if (moved < 0) Die(error_pipe, Step::kDescriptors);
+    if (moved < 0) Die(error_line, Step::kDescriptors);
     plan.moved[i] = static_cast<int>(moved);
   }
   for (std::size_t i = 0; i < plan.fd_count; ++i) {
-    if (::syscall(SYS_dup3, plan.moved[i], plan.fds[i].target, 0) < 0) Die(error_pipe, Step::kDescriptors);
+    if (::syscall(SYS_dup3, plan.moved[i], plan.fds[i].target, 0) < 0) Die(error_line, Step::kDescriptors);
   }
   for (std::size_t i = 0; i < plan.closed_count; ++i) {
     if (::syscall(SYS_close_range, plan.closed[i].first, plan.closed[i].last, CLOSE_RANGE_CLOEXEC) != 0) {
-      Die(error_pipe, Step::kDescriptors);
+      Die(error_line, Step::kDescriptors);
     }
   }
 }
 
-// The signal is not sent for a parent that died before it was asked for, and getppid() says nothing in a new
-// PID namespace. But the kernel closes a dying process's descriptors before it tells its children, and only
-// the parent holds the reading end of the error pipe now: no reader means no parent.
-WEIR_IN_CHILD void TieToParent(int error_pipe) {
-  if (::syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) Die(error_pipe, Step::kParent);
-  pollfd peer{error_pipe, 0, 0};
-  timespec now{0, 0};
-  const long ready = ::syscall(SYS_ppoll, &peer, 1, &now, nullptr, 0);
-  if (ready != 0) Die(error_pipe, Step::kParent);
+// The signal is not sent for a parent that died before it was asked for. Neither getppid(), which says nothing
+// in a new PID namespace, nor a closed descriptor, which another thread of a dying parent still holds open,
+// shows such a death. An answer does: the thread that gives it lives after the signal was asked for.
+WEIR_IN_CHILD void TieToParent(int error_line) {
+  if (::syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) Die(error_line, Step::kParent);
+  const Failure tied{Step::kTied, 0};
+  if (::syscall(SYS_write, error_line, &tied, sizeof(tied)) != sizeof(tied)) Die(error_line, Step::kParent);
+  char answer = 0;
+  if (::syscall(SYS_read, error_line, &answer, 1) != 1) Die(error_line, Step::kParent);
 }
 
-WEIR_IN_CHILD void ResetSignals(int error_pipe) {
+WEIR_IN_CHILD void ResetSignals(int error_line) {
   struct {
     std::uintptr_t handler, flags, restorer;
     std::uint64_t mask;
@@ -198,16 +201,16 @@ WEIR_IN_CHILD void ResetSignals(int error_pipe) {
     if (signal != SIGKILL && signal != SIGSTOP) ::syscall(SYS_rt_sigaction, signal, &standard, nullptr, 8);
   }
   const std::uint64_t none = 0;
-  if (::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, nullptr, sizeof(none)) != 0) Die(error_pipe, Step::kSignals);
+  if (::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, nullptr, sizeof(none)) != 0) Die(error_line, Step::kSignals);
 }
 
 // Root keeps only the right to pass file permissions: it must still read the input of another user through
 // /proc/self/fd. Everything else that root may do is of no use to a decoder and of much use to its attacker.
-WEIR_IN_CHILD void DropCapabilities(int error_pipe) {
+WEIR_IN_CHILD void DropCapabilities(int error_line) {
   __user_cap_header_struct header{};
   header.version = _LINUX_CAPABILITY_VERSION_3;
   __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3]{};
-  if (::syscall(SYS_capget, &header, &data) != 0) Die(error_pipe, Step::kCapabilities);
+  if (::syscall(SYS_capget, &header, &data) != 0) Die(error_line, Step::kCapabilities);
   constexpr unsigned kKept = (1U << CAP_DAC_OVERRIDE) | (1U << CAP_DAC_READ_SEARCH);
   data[0].effective &= kKept;
   data[0].permitted &= kKept;
@@ -223,39 +226,39 @@ WEIR_IN_CHILD void DropCapabilities(int error_pipe) {
   ::syscall(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   header.version = _LINUX_CAPABILITY_VERSION_3;
   header.pid = 0;
-  if (::syscall(SYS_capset, &header, &data) != 0) Die(error_pipe, Step::kCapabilities);
+  if (::syscall(SYS_capset, &header, &data) != 0) Die(error_line, Step::kCapabilities);
 }
 
 [[noreturn]] WEIR_IN_CHILD void RunChild(const Plan& plan) {
-  int error_pipe = plan.error_write;
+  int error_line = plan.error_line;
   int landlock = plan.landlock;
-  ::syscall(SYS_close, plan.error_read);
-  if (::syscall(SYS_setsid) < 0) Die(error_pipe, Step::kSession);
+  ::syscall(SYS_close, plan.parents_end);
+  if (::syscall(SYS_setsid) < 0) Die(error_line, Step::kSession);
   EnterGroups(plan);
   const long score = ::syscall(SYS_openat, AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
   if (score >= 0) {
     ::syscall(SYS_write, score, plan.oom_score_adj, plan.oom_score_adj_size);
     ::syscall(SYS_close, score);
   }
-  if (plan.nice != 0 && ::syscall(SYS_setpriority, PRIO_PROCESS, 0, plan.nice) != 0) Die(error_pipe, Step::kNice);
-  if (plan.working_folder >= 0 && ::syscall(SYS_fchdir, plan.working_folder) != 0) Die(error_pipe, Step::kFolder);
-  ArrangeDescriptors(plan, error_pipe, landlock);
+  if (plan.nice != 0 && ::syscall(SYS_setpriority, PRIO_PROCESS, 0, plan.nice) != 0) Die(error_line, Step::kNice);
+  if (plan.working_folder >= 0 && ::syscall(SYS_fchdir, plan.working_folder) != 0) Die(error_line, Step::kFolder);
+  ArrangeDescriptors(plan, error_line, landlock);
   for (std::size_t i = 0; i < plan.limit_count; ++i) {
     if (::syscall(SYS_prlimit64, 0, plan.limits[i].resource, &plan.limits[i].value, nullptr) != 0) {
-      Die(error_pipe, Step::kLimits);
+      Die(error_line, Step::kLimits);
     }
   }
-  if (plan.drop_capabilities) DropCapabilities(error_pipe);
+  if (plan.drop_capabilities) DropCapabilities(error_line);
   // After the last change of credentials, because such a change may clear it.
-  TieToParent(error_pipe);
-  ResetSignals(error_pipe);
-  if (::syscall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) Die(error_pipe, Step::kNoNewPrivileges);
-  if (landlock >= 0 && ::syscall(SYS_landlock_restrict_self, landlock, 0) != 0) Die(error_pipe, Step::kLandlock);
+  TieToParent(error_line);
+  ResetSignals(error_line);
+  if (::syscall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) Die(error_line, Step::kNoNewPrivileges);
+  if (landlock >= 0 && ::syscall(SYS_landlock_restrict_self, landlock, 0) != 0) Die(error_line, Step::kLandlock);
   if (plan.seccomp != nullptr && ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, plan.seccomp) != 0) {
-    Die(error_pipe, Step::kSeccomp);
+    Die(error_line, Step::kSeccomp);
   }
   ::syscall(SYS_execve, plan.program, plan.argv, plan.environment);
-  Die(error_pipe, Step::kExec);
+  Die(error_line, Step::kExec);
 }
 
 #undef WEIR_IN_CHILD
@@ -378,6 +381,7 @@ Error StartError(const ChildSpec& spec, const Failure& failure) {
     case Step::kDescriptors:
     case Step::kLimits:
     case Step::kParent:
+    case Step::kTied:
     case Step::kSignals:
       break;
   }
@@ -400,10 +404,12 @@ Result<ChildHandle> Spawn(const ChildSpec& spec) {
     filter = {.length = static_cast<unsigned short>(spec.seccomp->size()), .instructions = spec.seccomp->data()};
   }
 
-  int error_pipe[2];
-  if (::pipe2(error_pipe, O_CLOEXEC) != 0) return std::unexpected(SystemError("cannot make a pipe", errno));
-  const UniqueFd error_read(error_pipe[0]);
-  UniqueFd error_write(error_pipe[1]);
+  int error_line[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, error_line) != 0) {
+    return std::unexpected(SystemError("cannot make a pair of sockets", errno));
+  }
+  const UniqueFd ours(error_line[0]);
+  UniqueFd childs(error_line[1]);
 
   Plan plan{
       .program = spec.program.c_str(),
@@ -426,8 +432,8 @@ Result<ChildHandle> Spawn(const ChildSpec& spec) {
       .oom_score_adj_size = score.size(),
       .nice = spec.nice,
       .drop_capabilities = spec.drop_capabilities,
-      .error_read = error_read.get(),
-      .error_write = error_write.get(),
+      .parents_end = ours.get(),
+      .error_line = childs.get(),
   };
   const std::uint64_t flags = (spec.new_pid_namespace ? std::uint64_t{CLONE_NEWPID} : 0U) |
                               (spec.user_namespace ? std::uint64_t{CLONE_NEWUSER} : 0U);
@@ -443,19 +449,29 @@ Result<ChildHandle> Spawn(const ChildSpec& spec) {
   }
   if (outcome.pid < 0) return std::unexpected(CloneError(spec, outcome.error));
   ChildHandle child{.pid = outcome.pid, .pidfd = UniqueFd(pidfd)};
-  error_write.Close();
+  childs.Close();
 
-  Failure failure{};
-  ssize_t got = 0;
-  do {
-    got = ::read(error_read.get(), &failure, sizeof(failure));
-  } while (got < 0 && errno == EINTR);
-  // End of file: exec closed the pipe, or the child was killed on its way there, which is an ordinary ending.
-  if (got != static_cast<ssize_t>(sizeof(failure))) return child;
+  const auto hear = [&] {
+    Failure failure{};
+    ssize_t got = 0;
+    do {
+      got = ::read(ours.get(), &failure, sizeof(failure));
+    } while (got < 0 && errno == EINTR);
+    return got == static_cast<ssize_t>(sizeof(failure)) ? std::optional(failure) : std::nullopt;
+  };
+  std::optional<Failure> failure = hear();
+  if (failure && failure->step == Step::kTied) {
+    const char answer = 0;
+    while (::send(ours.get(), &answer, sizeof(answer), MSG_NOSIGNAL) < 0 && errno == EINTR) {
+    }
+    failure = hear();
+  }
+  // End of file: exec closed the line, or the child was killed on its way there, which is an ordinary ending.
+  if (!failure) return child;
   siginfo_t info{};
   while (::syscall(SYS_waitid, P_PIDFD, child.pidfd.get(), &info, WEXITED, nullptr) != 0 && errno == EINTR) {
   }
-  return std::unexpected(StartError(spec, failure));
+  return std::unexpected(StartError(spec, *failure));
 }
 
 Result<std::optional<ExitReport>> Reap(const ChildHandle& child) {

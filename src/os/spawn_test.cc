@@ -16,6 +16,7 @@
 #include <atomic>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/id.h"
 #include "os/cgroup.h"
@@ -372,7 +373,8 @@ TEST(Spawn, DiesWithItsMaker) {
   }
 }
 
-// However early its maker is killed, also between clone and the request for the signal.
+// However early its maker is killed, also between clone and the request for the signal, and also while another
+// thread of the maker takes longer to die.
 TEST(Spawn, DiesWithAMakerThatIsKilledAtAnyMoment) {
   const SandboxSupport support = DetectSandbox();
   // No other run of this test sleeps so.
@@ -382,7 +384,15 @@ TEST(Spawn, DiesWithAMakerThatIsKilledAtAnyMoment) {
     const pid_t supervisor = ::fork();
     ASSERT_GE(supervisor, 0);
     if (supervisor == 0) {
-      for (int i = 0;; ++i) {
+      std::vector<std::thread> others;
+      for (int i = 0; i < round % 4; ++i) {
+        others.emplace_back([] {
+          // Memory that takes time to give back.
+          std::vector<char> filled(Bytes::Mib(8).count(), 'x');
+          for (;;) ::pause();
+        });
+      }
+      for (;;) {
         // Its pid, for the test to look for, is the name of a file.
         Runner runner("echo > " + folder.path() + "/" + std::to_string(::getpid()) + "; exec sleep " + nap);
         UsePidNamespace(runner.spec, support);

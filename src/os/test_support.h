@@ -11,6 +11,7 @@
 #include <fstream>
 #include <iterator>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -47,8 +48,11 @@ inline void WriteText(const std::string& path, std::string_view text) {
 }
 
 inline std::string ReadText(const std::string& path) {
+  // Not through istreambuf_iterator, which throws when a process of /proc ends meanwhile.
   std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
 }
 
 inline bool Eventually(const auto& condition, std::chrono::milliseconds within = std::chrono::seconds(2)) {
