@@ -197,8 +197,9 @@ class JobService::Impl {
       store::EventRecord event;
       std::function<void()> then;
     };
-    std::vector<Unsaved> unsaved;  // changes that could not be written yet, in their order
-    std::vector<Answer> cancels;   // who asked for it
+    std::vector<Unsaved> unsaved;                   // changes that could not be written yet, in their order
+    std::vector<Answer> cancels;                    // who asked for it
+    std::vector<std::function<void()>> afterwards;  // asked while `ending`, of the ended job
     std::optional<Error> cancelled;
   };
   using Jobs = std::map<std::string, Active, std::less<>>;
@@ -832,6 +833,9 @@ void JobService::Impl::Finish(Active& job, JobState state) {
     Wake();
     if (ended) {
       const auto& record = ended.mapped().record;
+      for (auto& ask : ended.mapped().afterwards) {
+        boost::asio::post(parts_.loop, std::move(ask));
+      }
       for (auto& answer : ended.mapped().cancels) {
         if (record.state == JobState::kCancelled) {
           Answers(std::move(answer), JobView{.record = record, .live = {}, .version = 0});
@@ -1030,7 +1034,12 @@ void JobService::Impl::Pause(const std::string& id, bool paused, Answer answer) 
 }
 
 void JobService::Impl::Retry(const std::string& id, Answer answer) {
-  if (Known(id) != nullptr) {
+  if (Active* job = Known(id); job != nullptr) {
+    // Its end may be on the disk, and seen by the caller, before it is heard of here.
+    if (job->ending) {
+      job->afterwards.push_back(alive_.Guard([this, id, answer = std::move(answer)] { Retry(id, answer); }));
+      return;
+    }
     return Answers(std::move(answer), Fail(Unfit(id, "tried again")));
   }
   auto record = parts_.store.Find(id);
@@ -1060,7 +1069,11 @@ void JobService::Impl::Retry(const std::string& id, Answer answer) {
 }
 
 void JobService::Impl::Remove(const std::string& id, Answer answer) {
-  if (Known(id) != nullptr) {
+  if (Active* job = Known(id); job != nullptr) {
+    if (job->ending) {
+      job->afterwards.push_back(alive_.Guard([this, id, answer = std::move(answer)] { Remove(id, answer); }));
+      return;
+    }
     return Answers(std::move(answer), Fail(Unfit(id, "removed; cancel it first")));
   }
   auto record = parts_.store.Find(id);
@@ -1103,8 +1116,13 @@ void JobService::Impl::Change(const std::string& id, std::optional<int> priority
     }
     return Save(*job, "note", "changed", [this, id, answer = std::move(answer)] { answer(Find(id)); });
   }
+  if (job != nullptr) {
+    job->afterwards.push_back(alive_.Guard([this, id, priority, labels = std::move(labels),
+                                            answer = std::move(answer)] { Change(id, priority, labels, answer); }));
+    return;
+  }
   auto record = parts_.store.Find(id);
-  if (job != nullptr || !record || !*record || priority) {
+  if (!record || !*record || priority) {
     return Answers(std::move(answer), Fail(Unfit(id, "given another priority")));
   }
   change(**record);
