@@ -43,6 +43,13 @@ struct Facts {  // that do not change while it runs
   SteadyTime started{};
 };
 
+// Of the served OpenAPI document, which is made at its first use and let go when nobody asks for it any more.
+struct DocumentState {
+  bool loaded = false;
+  WallTime since{};  // when it was made
+  Bytes size;
+};
+
 class Api {
  public:
   // All outlive this. `artifacts` as given to the service.
@@ -54,6 +61,7 @@ class Api {
 
   // The handler for http::Server.
   boost::asio::awaitable<http::Response> Answer(http::Request request);
+  [[nodiscard]] DocumentState document() const;
 
   class Impl;
 

@@ -1,6 +1,7 @@
 #include "api/system_json.h"
 
 #include <algorithm>
+#include <array>
 #include <boost/json.hpp>
 #include <cstdio>
 
@@ -17,6 +18,16 @@ constexpr double kCritical = 0.95;
 // Likewise.
 constexpr std::size_t kManyDescriptors = 1000;
 constexpr std::size_t kManyChildren = 10;
+
+struct NamedType {
+  const char* extension;
+  const char* type;
+};
+constexpr std::array kTypes{NamedType{"mp4", "video/mp4"},        NamedType{"webm", "video/webm"},
+                            NamedType{"mkv", "video/x-matroska"}, NamedType{"mov", "video/quicktime"},
+                            NamedType{"ts", "video/mp2t"},        NamedType{"m4a", "audio/mp4"},
+                            NamedType{"jpg", "image/jpeg"},       NamedType{"png", "image/png"}};
+constexpr const char* kUnknownType = "application/octet-stream";
 
 double ShareOf(const SystemReading& reading) {
   return reading.budget.count() == 0
@@ -263,15 +274,20 @@ json::object VideoInfoAsJson(const std::string& path, const media::MediaFacts& f
 
 std::string TypeOfName(const std::string& name) {
   const std::string extension = name.substr(name.rfind('.') + 1);
-  for (const auto& [known, type] :
-       {std::pair{"mp4", "video/mp4"}, std::pair{"webm", "video/webm"}, std::pair{"mkv", "video/x-matroska"},
-        std::pair{"mov", "video/quicktime"}, std::pair{"ts", "video/mp2t"}, std::pair{"m4a", "audio/mp4"},
-        std::pair{"jpg", "image/jpeg"}, std::pair{"png", "image/png"}}) {
+  for (const auto& [known, type] : kTypes) {
     if (extension == known) {
       return type;
     }
   }
-  return "application/octet-stream";
+  return kUnknownType;
+}
+
+std::vector<std::string> MediaTypes() {
+  std::vector<std::string> types{kUnknownType};
+  for (const auto& [extension, type] : kTypes) {
+    types.emplace_back(type);
+  }
+  return types;
 }
 
 }  // namespace weir::api

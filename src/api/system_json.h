@@ -3,6 +3,7 @@
 
 #include <boost/json/object.hpp>
 #include <string>
+#include <vector>
 
 #include "api/api.h"
 #include "api/window.h"
@@ -28,5 +29,7 @@ boost::json::object ResourcesAsJson(const SystemView& view);     // /api/diagnos
 boost::json::object VideoInfoAsJson(const std::string& path, const media::MediaFacts& facts);  // /video/info
 // "video/mp4" for "a.mp4"; application/octet-stream for what is not known.
 std::string TypeOfName(const std::string& name);
+// All that TypeOfName can say.
+std::vector<std::string> MediaTypes();
 
 }  // namespace weir::api

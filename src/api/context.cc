@@ -1,0 +1,52 @@
+#include "api/context.h"
+
+#include <algorithm>
+#include <boost/json.hpp>
+
+#include "base/text.h"
+
+namespace weir::api {
+
+SystemView Context::View() const {
+  return {.reading = reading(),
+          .facts = facts,
+          .figures = service.figures(),
+          .window = window,
+          .now = clock.Now(),
+          .date = clock.WallNow()};
+}
+
+http::Response JsonOf(int status, const boost::json::value& document) {
+  http::Response response;
+  response.status = status;
+  response.headers = {{"Content-Type", "application/json"}};
+  response.body = boost::json::serialize(document) + "\n";
+  return response;
+}
+
+std::int64_t WaitOf(const http::Request& request) {
+  const auto* prefer = request.Header("prefer");
+  if (prefer == nullptr) {
+    return 0;
+  }
+  const std::size_t at = prefer->find("wait=");
+  if (at == std::string::npos) {
+    return 0;
+  }
+  const std::string digits = prefer->substr(at + 5, prefer->find_first_not_of("0123456789", at + 5) - at - 5);
+  const auto seconds = ParseUnsigned(digits);
+  return seconds ? static_cast<std::int64_t>(std::min<std::uint64_t>(*seconds, kLongestWait)) : 0;
+}
+
+Result<std::string> KeyOf(const http::Request& request) {
+  const auto* key = request.Header("idempotency-key");
+  if (key == nullptr) {
+    return std::string();
+  }
+  if (key->empty() || key->size() > 255) {
+    return Fail(ErrorCode::kBadParameters, "Idempotency-Key is a text of 1 to 255 bytes");
+  }
+  return *key;
+}
+
+}  // namespace weir::api

@@ -1,0 +1,208 @@
+#include "api/job_routes.h"
+
+#include <boost/json.hpp>
+#include <utility>
+#include <vector>
+
+#include "api/fields.h"
+#include "api/job_json.h"
+#include "api/submission.h"
+#include "base/text.h"
+
+namespace weir::api {
+namespace {
+
+using boost::asio::awaitable;
+using http::Request;
+using http::Response;
+
+constexpr std::size_t kMostPerPage = 1000;
+constexpr std::size_t kPerPage = 50;
+constexpr std::uint64_t kLargestCursor = 9'000'000'000'000'000'000U;
+
+// The job when it has ended, or as it is after `seconds`.
+awaitable<Result<jobs::JobView>> WaitForEnd(Context& context, std::string id, std::int64_t seconds) {
+  const SteadyTime until = context.clock.Now() + std::chrono::seconds(seconds);
+  while (true) {
+    auto view = context.service.Find(id);
+    if (!view || store::IsFinal(view->record.state) || context.clock.Now() >= until) {
+      co_return view;
+    }
+    co_await context.service.Changed(id, view->version, until);
+  }
+}
+
+struct Page {
+  store::JobFilter filter;
+  std::int64_t before = 0;
+  std::size_t limit = kPerPage;
+};
+
+Result<Page> PageOf(const Request& request) {
+  Page page;
+  for (const auto& [name, value] : request.query) {
+    if (name == "state") {
+      page.filter.state = store::JobStateOf(value);
+      if (!page.filter.state) {
+        return Fail(ErrorCode::kBadParameters, Quoted(value) + " is not a state of a job");
+      }
+    } else if (name == "recipe") {
+      page.filter.recipe = value;
+    } else if (name == "owner") {
+      page.filter.owner = value;
+    } else if (name == "label") {
+      const std::size_t equals = value.find('=');
+      if (equals == std::string::npos || equals == 0) {
+        return Fail(ErrorCode::kBadParameters, "label is written as name=value");
+      }
+      page.filter.label_key = value.substr(0, equals);
+      page.filter.label_value = value.substr(equals + 1);
+    } else if (name == "cursor") {
+      const auto number = ParseUnsigned(value);
+      if (!number || *number == 0 || *number > kLargestCursor) {
+        return Fail(ErrorCode::kBadParameters, "this cursor was not given by a page before; start without one");
+      }
+      page.before = static_cast<std::int64_t>(*number);
+    } else if (name == "limit") {
+      const auto number = ParseUnsigned(value);
+      if (!number || *number < 1 || *number > kMostPerPage) {
+        return Fail(ErrorCode::kBadParameters, "limit is a number from 1 to " + std::to_string(kMostPerPage));
+      }
+      page.limit = static_cast<std::size_t>(*number);
+    } else {
+      const auto nearest = NearestName(name, {"state", "recipe", "owner", "label", "cursor", "limit"});
+      return Fail(ErrorCode::kBadParameters,
+                  Quoted(name) + " is not known here" + (nearest ? "; did you mean \"" + *nearest + "\"?" : ""));
+    }
+  }
+  return page;
+}
+
+Reply Act(Context& context, Request request, void (jobs::JobService::*act)(const std::string&, jobs::Answer)) {
+  auto view = co_await Awaited<Result<jobs::JobView>>(
+      [&](auto done) { (context.service.*act)(request.path[2], std::move(done)); });
+  if (!view) {
+    co_return Fail(std::move(view).error());
+  }
+  co_return JsonOf(200, JobAsJson(*view));
+}
+
+}  // namespace
+
+awaitable<Result<jobs::JobView>> Submit(Context& context, jobs::Submission submission, std::int64_t wait) {
+  auto accepted = co_await Awaited<Result<jobs::JobView>>(
+      [&](auto done) { context.service.Submit(submission, std::move(done)); });
+  if (accepted && wait > 0) {
+    accepted = co_await WaitForEnd(context, accepted->record.id, wait);
+  }
+  co_return accepted;
+}
+
+int StatusOf(const jobs::JobView& view) { return store::IsFinal(view.record.state) ? 200 : 202; }
+
+Reply PostJob(Context& context, Request request) {
+  auto submission = SubmissionOf(request);
+  if (!submission) {
+    co_return Fail(std::move(submission).error());
+  }
+  auto view = co_await Submit(context, *std::move(submission), WaitOf(request));
+  if (!view) {
+    co_return Fail(std::move(view).error());
+  }
+  auto response = JsonOf(StatusOf(*view), JobAsJson(*view));
+  response.headers.emplace_back("Location", "/v1/jobs/" + view->record.id);
+  co_return response;
+}
+
+Reply GetJob(Context& context, Request request) {
+  const std::int64_t wait = WaitOf(request);
+  auto view = context.service.Find(request.path[2]);
+  if (view && wait > 0) {
+    view = co_await WaitForEnd(context, request.path[2], wait);
+  }
+  if (!view) {
+    co_return Fail(std::move(view).error());
+  }
+  Response response;
+  response.headers = {{"Content-Type", "application/json"}};
+  response.shared_body = context.rendered.Of(*view);
+  co_return response;
+}
+
+Reply GetJobs(Context& context, Request request) {
+  const auto page = PageOf(request);
+  if (!page) {
+    co_return Fail(page.error());
+  }
+  auto views = context.service.List(page->filter, page->before, page->limit);
+  if (!views) {
+    co_return Fail(std::move(views).error());
+  }
+  std::vector<std::shared_ptr<const std::string>> jobs;
+  jobs.reserve(views->size());
+  std::size_t size = 64;
+  for (const auto& view : *views) {
+    jobs.push_back(context.rendered.Of(view));
+    size += jobs.back()->size() + 1;
+  }
+  Response response;
+  response.headers = {{"Content-Type", "application/json"}};
+  response.body.reserve(size);
+  response.body = R"({"jobs":[)";
+  for (const auto& job : jobs) {
+    response.body += job == jobs.front() ? "" : ",";
+    response.body += *job;
+  }
+  response.body += R"(],"next":)";
+  response.body += views->size() == page->limit ? "\"" + std::to_string(views->back().record.number) + "\"" : "null";
+  response.body += "}\n";
+  co_return response;
+}
+
+Reply PatchJob(Context& context, Request request) {
+  const auto fields = Fields::Parse(request.body, {"priority", "labels"});
+  if (!fields) {
+    co_return Fail(fields.error());
+  }
+  const auto priority = fields->Integer("priority", 0, 100);
+  auto labels = fields->Labels("labels");
+  if (!priority || !labels) {
+    co_return Fail(priority ? labels.error() : priority.error());
+  }
+  std::optional<int> wanted;
+  if (*priority) {
+    wanted = static_cast<int>(**priority);
+  }
+  auto view = co_await Awaited<Result<jobs::JobView>>(
+      [&](auto done) { context.service.Change(request.path[2], wanted, *std::move(labels), std::move(done)); });
+  if (!view) {
+    co_return Fail(std::move(view).error());
+  }
+  co_return JsonOf(200, JobAsJson(*view));
+}
+
+Reply DeleteJob(Context& context, Request request) {
+  auto view = co_await Awaited<Result<jobs::JobView>>(
+      [&](auto done) { context.service.Remove(request.path[2], std::move(done)); });
+  if (!view) {
+    co_return Fail(std::move(view).error());
+  }
+  Response response;
+  response.status = 204;
+  co_return response;
+}
+
+Reply PostCancel(Context& context, Request request) {
+  return Act(context, std::move(request), &jobs::JobService::Cancel);
+}
+Reply PostPause(Context& context, Request request) {
+  return Act(context, std::move(request), &jobs::JobService::Pause);
+}
+Reply PostResume(Context& context, Request request) {
+  return Act(context, std::move(request), &jobs::JobService::Resume);
+}
+Reply PostRetry(Context& context, Request request) {
+  return Act(context, std::move(request), &jobs::JobService::Retry);
+}
+
+}  // namespace weir::api

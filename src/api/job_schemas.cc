@@ -1,0 +1,265 @@
+// How jobs, their events and what they make look like in the served document.
+#include <boost/json.hpp>
+#include <utility>
+
+#include "api/schema.h"
+#include "jobs/retry.h"
+#include "jobs/scheduler.h"
+#include "jobs/service.h"
+#include "media/request_json.h"
+
+namespace weir::api {
+namespace {
+
+namespace json = boost::json;
+
+std::vector<std::string> StateNames() {
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < store::kJobStates; ++i) {
+    names.emplace_back(store::NameOf(static_cast<store::JobState>(i)));
+  }
+  return names;
+}
+
+std::vector<std::string> CauseNames() {
+  using enum jobs::Cause;
+  std::vector<std::string> names;
+  for (const auto cause : {kBadInput, kBadParameters, kOutOfMemory, kOverBudget, kTimedOut, kStalled, kCrashed,
+                           kDiskFull, kInfrastructure, kVerification}) {
+    names.emplace_back(jobs::NameOf(cause));
+  }
+  return names;
+}
+
+std::vector<std::string> ReasonNames() {
+  using enum jobs::WaitingFor;
+  std::vector<std::string> names;
+  for (const auto reason : {kSlot, kMemory, kDisk, kTime, kPause, kDrain}) {
+    names.emplace_back(jobs::NameOf(reason));
+  }
+  return names;
+}
+
+json::object Date() { return Ref("Time"); }
+
+Members PlanMembers() {
+  return {{"name", Text(1)},
+          {"costs", Text()},
+          {"time_ratio", Described(Number(), "Against the fastest way.")},
+          {"stream_copy", Flag()},
+          {"forecast_peak_bytes", Whole()},
+          {"lease_bytes", Whole()},
+          {"needed_bytes", Whole()},
+          {"forecast_frames", Whole()},
+          {"output_reserve_bytes", Whole()},
+          {"output_limit_bytes", Whole()},
+          {"deadline_seconds", Number()}};
+}
+
+json::object FactsSchema() {
+  const auto video = Object({{"codec", Text()},
+                             {"profile", Text()},
+                             {"width", Whole()},
+                             {"height", Whole()},
+                             {"coded_width", Whole()},
+                             {"coded_height", Whole()},
+                             {"rotation", Whole(-360, 360)},
+                             {"sample_aspect", Matching("^-?[0-9]+:-?[0-9]+$")},
+                             {"frame_rate", OrNull(Number())},
+                             {"variable_frame_rate", Flag()},
+                             {"pixel_format", Text()},
+                             {"bit_depth", Whole()}});
+  const auto audio = Object(
+      {{"codec", Text()}, {"sample_rate", Whole()}, {"channels", Whole()}, {"layout", Text()}, {"language", Text()}});
+  return Object({{"container", Text()},
+                 {"duration_seconds", Number()},
+                 {"size_bytes", Whole()},
+                 {"video", OrNull(video)},
+                 {"audio", List(audio)},
+                 {"other_streams", List(Object({{"kind", Text()}, {"codec", Text()}}))},
+                 {"identifying_tags", List(Text())}});
+}
+
+json::object ArtifactSchema() {
+  auto schema =
+      Object({{"name", Text(1)},
+              {"size_bytes", Whole()},
+              Maybe("path", Described(Text(1), "Where the caller wanted it.")),
+              Maybe("url", Described(Matching("^/v1/jobs/[0-9a-z]{16}/artifacts/"), "Where its bytes are."))});
+  schema["oneOf"] = json::array{json::object{{"required", {"path"}}}, json::object{{"required", {"url"}}}};
+  return schema;
+}
+
+// Everything of an error but where it happened.
+Members ErrorAs(Members first) {
+  auto more = ErrorMembers();
+  first.insert(first.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+  return first;
+}
+
+json::object EventSchema() {
+  return Object({{"job", Ref("Id")},
+                 {"time", Date()},
+                 {"state", Ref("State")},
+                 {"attempt", Whole()},
+                 {"paused", Flag()},
+                 Maybe("note", Text(1))});
+}
+
+json::object WithParameters(json::object schema, const char* suffix) {
+  json::array rules;
+  for (const auto& name : media::RecipeNames()) {
+    rules.push_back(json::object{{"if", {{"properties", {{"recipe", {{"const", name}}}}}, {"required", {"recipe"}}}},
+                                 {"then", {{"properties", {{"params", Ref(name + suffix)}}}}}});
+  }
+  schema["allOf"] = std::move(rules);
+  return schema;
+}
+
+json::object ExampleJob() {
+  return json::parse(R"({"id":"0c3fq6kd2m8r5t1x","recipe":"crop","state":"queued","paused":false,"attempt":0,
+    "priority":50,"owner":null,"labels":{"team":"red"},"created":"2026-01-05T10:00:00.000Z",
+    "updated":"2026-01-05T10:00:00.000Z","started":null,"ended":null,"not_before":null,"inputs":["clip.mp4"],
+    "outputs":[],"params":{"aspect":"9:16","focus":"0.5,0.5","size":null,"crf":23,"preset":"veryfast",
+    "keep_metadata":false},"progress":null,"waiting_for":"slot","position":1,"plan":null,"memory":null,
+    "source":null,"output":null,"checks":null,"notes":null,"time":null,"failure":null,"artifacts":[]})")
+      .as_object();
+}
+
+}  // namespace
+
+json::object LabelsSchema() {
+  return {{"type", "object"},
+          {"maxProperties", 32},
+          {"propertyNames", Text(1, 256)},
+          {"additionalProperties", Text(0, 256)}};
+}
+
+Members JobMembers() {
+  return {{"id", Ref("Id")},
+          {"recipe", Ref("RecipeName")},
+          {"state", Ref("State")},
+          {"paused", Flag()},
+          {"attempt", Described(Whole(), "0 before the first.")},
+          {"priority", Whole(0, 100)},
+          {"owner", OrNull(Text(1, 128))},
+          {"labels", Ref("Labels")},
+          {"created", Date()},
+          {"updated", Date()},
+          {"started", Described(OrNull(Date()), "Of the last attempt.")},
+          {"ended", OrNull(Date())},
+          {"not_before", Described(OrNull(Date()), "The end of the pause before another attempt.")},
+          {"inputs", List(Text(1), 1, 1)},
+          {"outputs", List(Text(1), 0, 1)},
+          {"params", {{"type", "object"}}},
+          {"progress", OrNull(Ref("Progress"))},
+          {"waiting_for", OrNull(Ref("WaitingFor"))},
+          {"position", Described(OrNull(Whole(1)), "Among those that wait for a slot.")},
+          {"plan", OrNull(Object(PlanMembers()))},
+          {"memory",
+           OrNull(Object(
+               {{"forecast_peak_bytes", Whole()}, {"lease_bytes", Whole()}, {"measured_peak_bytes", Whole()}}))},
+          {"source", OrNull(Ref("Facts"))},
+          {"output", OrNull(Ref("Facts"))},
+          {"checks", Described(OrNull(Whole()), "How many were passed.")},
+          {"notes", OrNull(List(Text()))},
+          {"time", OrNull(Object({{"probe_seconds", Number()},
+                                  {"work_seconds", Number()},
+                                  {"verify_seconds", Number()},
+                                  {"total_seconds", Number()},
+                                  {"cpu_seconds", Number()}}))},
+          {"failure", OrNull(Ref("Failure"))},
+          {"artifacts", List(Ref("Artifact"), 0, 1)}};
+}
+
+Members ErrorMembers() {
+  return {Maybe("field", Text()),
+          Maybe("job", Text()),
+          Maybe("state", Ref("State")),
+          Maybe("required_bytes", Whole()),
+          Maybe("available_bytes", Whole()),
+          Maybe("budget_bytes", Whole()),
+          Maybe("reserve_bytes", Whole()),
+          Maybe("lease_bytes", Whole()),
+          Maybe("size_bytes", Whole()),
+          Maybe("limit_bytes", Whole()),
+          Maybe("waiting", Whole()),
+          Maybe("limit", Whole()),
+          Maybe("deaths", Whole()),
+          Maybe("attempts", Whole()),
+          Maybe("forecast_frames", Whole()),
+          Maybe("streams", Whole()),
+          Maybe("pixels", Whole()),
+          Maybe("signal", Whole()),
+          Maybe("retry_after_seconds", Whole(1))};
+}
+
+std::vector<std::string> ErrorNames() {
+  std::vector<std::string> names;
+  for (const auto& row : ErrorTable()) {
+    names.emplace_back(row.name);
+  }
+  return names;
+}
+
+void AddJobSchemas(json::object& schemas) {
+  schemas["Id"] = Matching("^[0-9a-z]{16}$");
+  auto time = Matching("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z$");
+  time["format"] = "date-time";
+  schemas["Time"] = std::move(time);
+  schemas["State"] = OneOf(StateNames());
+  schemas["WaitingFor"] = OneOf(ReasonNames());
+  schemas["Labels"] = LabelsSchema();
+  schemas["Progress"] = Object({{"frame", Whole()},
+                                {"fps", Number()},
+                                {"ratio", OrNull(Share())},
+                                {"eta_seconds", OrNull(Number())},
+                                {"speed", OrNull(Number())}});
+  schemas["Facts"] = FactsSchema();
+  auto plan = PlanMembers();
+  plan.push_back({.name = "arguments", .schema = List(Text())});
+  schemas["Plan"] = Object(plan);
+  const Members error{{"type", OneOf(ErrorNames())},
+                      {"title", Text(1)},
+                      {"detail", Text(1)},
+                      {"exit_code", Described(Whole(1, 255), "Of the command line for the same error.")}};
+  schemas["Refusal"] = Object(ErrorAs(error));
+  auto failure = error;
+  failure.push_back({.name = "cause", .schema = OneOf(CauseNames())});
+  schemas["Failure"] = Object(ErrorAs(std::move(failure)));
+  schemas["Artifact"] = ArtifactSchema();
+  schemas["Artifacts"] = Object({{"artifacts", List(Ref("Artifact"))}});
+  schemas["Job"] = WithParameters(Object(JobMembers()), "Params");
+  schemas["Job"].as_object()["examples"] = json::array{ExampleJob()};
+  schemas["JobPage"] =
+      Object({{"jobs", List(Ref("Job"), 0, 1000)},
+              {"next", Described(OrNull(Matching("^[1-9][0-9]*$")), "The cursor of the page that follows.")}});
+  schemas["JobRequest"] =
+      WithParameters(Object({{"recipe", Ref("RecipeName")},
+                             {"inputs", Described(List(Text(), 1, 1), "A path below the media roots.")},
+                             Maybe("params", OrNull({{"type", "object"}})),
+                             Maybe("outputs", Described(OrNull(List(Text(), 0, 1)),
+                                                        "A path below the media roots; without one the "
+                                                        "result is kept as an artefact of the job.")),
+                             Maybe("overwrite", OrNull(Flag())),
+                             Maybe("priority", Described(OrNull(Whole(0, 100)), "Higher first; 50 without it.")),
+                             Maybe("owner", OrNull(Text(0, 128))),
+                             Maybe("labels", OrNull(Ref("Labels")))}),
+                     "Params");
+  schemas["JobChange"] = Object({Maybe("priority", OrNull(Whole(0, 100))), Maybe("labels", OrNull(Ref("Labels")))});
+  schemas["Log"] =
+      Object({{"lines", List(Object({{"time", Date()}, {"type", OneOf({"state", "note"})}, {"text", Text()}}))}});
+  schemas["StateEvent"] = Described(EventSchema(), "Stored: has an id.");
+  schemas["NoteEvent"] = Described(EventSchema(), "Stored: has an id.");
+  schemas["ProgressEvent"] =
+      Described(Object({{"job", Ref("Id")}, {"state", Ref("State")}, {"progress", Ref("Progress")}}),
+                "Not stored, without an id; at most four times a second.");
+  schemas["Forecast"] = Object({{"ladder", List(Ref("Plan"))},
+                                {"notes", List(Text())},
+                                {"input", Ref("Facts")},
+                                {"budget_bytes", Whole()},
+                                {"chosen", Described(OrNull(Text(1)), "The name of the plan that would be taken.")},
+                                {"refusal", OrNull(Ref("Refusal"))}});
+}
+
+}  // namespace weir::api
