@@ -20,6 +20,7 @@ import urllib.parse
 
 import clips
 import media
+from contract import Violation, contract
 from harness import Case, PATIENCE, binary, kill_all, processes_of, wait_until
 
 FINAL = ('succeeded', 'failed', 'cancelled')
@@ -181,9 +182,14 @@ class Daemon:
         try:
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()
-            return Reply(method, path, response, response.read())
+            reply = Reply(method, path, response, response.read())
         finally:
             connection.close()
+        with self.case.held(reply):
+            contract().answer(method, path, reply.status, reply.headers, reply.body)
+            if reply.status < 400:
+                contract().request(method, path, body, headers)
+        return reply
 
     def get(self, path, **options):
         return self.call('GET', path, **options)
@@ -199,6 +205,9 @@ class Daemon:
             response = connection.getresponse()
             if response.status != 200:
                 raise AssertionError(str(Reply('GET', path, response, response.read())))
+            with self.case.held(path):
+                contract().request('GET', path, None, headers)
+                contract().answer('GET', path, 200, {name.lower(): value for name, value in response.getheaders()}, b'')
             if not response.getheader('Content-Type', '').startswith('text/event-stream'):
                 raise AssertionError('not an event stream: %s' % response.getheaders())
             event = {}
@@ -209,8 +218,11 @@ class Daemon:
                 line = line.decode('utf-8').rstrip('\r\n')
                 if not line:
                     if event:
-                        yield {'id': int(event['id']) if 'id' in event else None, 'event': event.get('event', 'message'),
-                               'data': json.loads(event['data'])}
+                        told = {'id': int(event['id']) if 'id' in event else None, 'event': event.get('event', 'message'),
+                                'data': json.loads(event['data'])}
+                        with self.case.held(told):
+                            contract().event(path, told['event'], told['data'])
+                        yield told
                     event = {}
                 elif line.startswith(':'):
                     if heartbeats:
@@ -242,7 +254,17 @@ class DaemonCase(Case):
         os.mkdir(self.media)
         os.mkdir(os.path.join(self.media, 'out'))
         self.daemons = []
+        self.violations = []   # also of those threads whose end nobody looks at
         self.port = free_port()
+
+    @contextlib.contextmanager
+    def held(self, what):
+        """Around a look into the contract: what does not hold fails the test."""
+        try:
+            yield
+        except Violation as violation:
+            self.violations.append('%s\n%s' % (violation, what))
+            raise AssertionError(self.violations[-1]) from None
 
     def environment(self, **changes):
         env = super().environment(**changes)
@@ -364,6 +386,7 @@ class DaemonCase(Case):
     # --- afterwards ---
 
     def tearDown(self):
+        self.assertEqual(self.violations, [], 'not as the served document says')
         codes = []
         for daemon in self.daemons:
             if daemon.alive:

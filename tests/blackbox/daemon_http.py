@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import socket
@@ -12,6 +13,7 @@ import threading
 import time
 import unittest
 
+from contract import contract
 from daemon_harness import DaemonCase, memory_of, needs_configuration
 from harness import PATIENCE, slow, wait_until
 
@@ -88,7 +90,18 @@ class Web(DaemonCase):
                     raw.shutdown(socket.SHUT_WR)
             except OSError:
                 pass
-            return Answer(request, read_all(raw))
+            answer = Answer(request, read_all(raw))
+        self.hold(answer)
+        return answer
+
+    def hold(self, answer):
+        """What is one whole answer is held against the document, whatever the request was."""
+        if answer.text.count(b'HTTP/1.1 ') != 1 or int(answer.headers.get('content-length', '0')) != len(answer.body):
+            return
+        first = re.match(rb'([A-Z]+) (/[^ ]*) HTTP/1\.1\r\n', answer.request)
+        method, target = (part.decode('latin-1') for part in first.groups()) if first else ('', '')
+        with self.held(answer):
+            contract().answer(method, target, answer.status, answer.headers, answer.body)
 
     def get(self, target, headers=b'', method=b'GET', close=b'Connection: close\r\n', host=b'Host: localhost\r\n'):
         return self.raw(method + b' ' + target + b' HTTP/1.1\r\n' + host + close + headers + b'\r\n')
