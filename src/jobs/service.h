@@ -137,7 +137,7 @@ class JobService final : private Admission {
   // too many.
   void SubmitBatch(BatchSubmission submission, BatchAnswer answer);
   Result<BatchView> FindBatch(const std::string& id);  // kNotFound
-  // Cancels what has not ended. Answers when all of it is told to end, which may take them a moment.
+  // Cancels what has not ended. Answers when all of it has ended.
   void CancelBatch(const std::string& id, BatchAnswer answer);
 
   // A forecast of the same request, or ("" as recipe) the facts about its input: nothing is stored or started but the
