@@ -108,9 +108,9 @@ struct JobPage {
 };
 
 struct JobStoreSettings {
-  // Beyond either, Commit and CommitBatch fail with kBusy at once; what is being written counts as waiting. One
-  // batch, or one change that is larger than all that may wait, is taken beyond them, of any size, and does not
-  // count: the changes of running jobs find room behind it.
+  // Beyond either, Commit and CommitBatch fail with kBusy at once; what is being written counts as waiting. One batch
+  // at a time, or one change larger than most_waiting, may be beyond them, of any size: it does not count, so that
+  // the changes of running jobs find room behind it.
   std::size_t most_waiting_changes = 4096;  // each job of a batch is one
   Bytes most_waiting = Bytes::Mib(4);
   std::int64_t most_events_per_job = 1000;  // older ones go, the first and those of state changes stay
