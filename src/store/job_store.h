@@ -38,7 +38,7 @@ std::optional<JobState> JobStateOf(std::string_view name);
 struct JobRecord {
   std::string id;           // NewId
   std::int64_t number = 0;  // order of acceptance, from 1; given by the store at insertion
-  std::string batch;        // id of the batch that it came with; "" for none; never changes
+  std::string batch;        // id of the batch that it came with; "" for none; given by CommitBatch, never changes
   std::string recipe;
   std::string owner;    // "" when nobody said
   std::string request;  // document: the whole request as accepted
@@ -85,7 +85,7 @@ struct Change {
   // writes nothing, also not its event. That is how a late attempt cannot touch a job.
   std::optional<int> only_if_attempt;
   std::optional<EventRecord> event;  // id and job are filled in by the store
-  // kUpdate: a document kept beside the job, not in its record; replaces the one before, goes with the job.
+  // kInsert, kUpdate: a document kept beside the job, not in its record; replaces the one before, goes with the job.
   std::optional<std::string> timeline;
 };
 
@@ -108,9 +108,11 @@ struct JobPage {
 };
 
 struct JobStoreSettings {
-  // Beyond either, Commit fails with kBusy at once; what is being written counts as waiting.
-  std::size_t most_waiting_changes = 4096;
-  Bytes most_waiting = Bytes::Mib(4);       // a single change of any size is taken while nothing waits
+  // Beyond either, Commit and CommitBatch fail with kBusy at once; what is being written counts as waiting. One batch
+  // at a time, or one change larger than most_waiting, may be beyond them, of any size: it does not count, so that
+  // the changes of running jobs find room behind it.
+  std::size_t most_waiting_changes = 4096;  // each job of a batch is one
+  Bytes most_waiting = Bytes::Mib(4);
   std::int64_t most_events_per_job = 1000;  // older ones go, the first and those of state changes stay
   Bytes page_cache = Bytes::Mib(1);         // of each of the two connections
   Bytes largest_file{};                     // jobs.db does not grow beyond it: kDiskFull; zero: as the disk allows
@@ -120,10 +122,10 @@ class JobStore {
  public:
   // `folder`: the data folder, which exists; files jobs.db, jobs.db-wal, jobs.db-shm (0600), and the lock "lock",
   // held from Open to the end of the destructor. `post` brings a function to the owner's thread; used for the answers
-  // of Commit. It must not block (the writer's thread calls it as well as the owner's), and must stay callable until the
-  // destructor has returned. What it was given may run, or be destroyed unrun, at any time after that: it then does
-  // nothing. Errors: kBusy (another process has this folder), kDamaged (not a database of ours, or broken: says where
-  // and what to do), kTooNew (written by a later version; nothing was touched), kDiskFull, kOutputFolder,
+  // of Commit. It must not block (the writer's thread calls it as well as the owner's), and must stay callable until
+  // the destructor has returned. What it was given may run, or be destroyed unrun, at any time after that: it then
+  // does nothing. Errors: kBusy (another process has this folder), kDamaged (not a database of ours, or broken: says
+  // where and what to do), kTooNew (written by a later version; nothing was touched), kDiskFull, kOutputFolder,
   // kOutputUnwritable, kSystem. Open looks at heads, counters and the log, not at every page: that is CheckWhole.
   using Post = std::function<void(std::function<void()>)>;
   static Result<std::unique_ptr<JobStore>> Open(const std::string& folder, Post post, JobStoreSettings settings);
@@ -155,7 +157,8 @@ class JobStore {
   virtual Result<std::optional<JobRecord>> Find(const std::string& id) = 0;
   virtual Result<std::optional<JobRecord>> FindByKey(const std::string& owner, const std::string& key) = 0;
   // Newest first; `before`: numbers below it (0: from the newest). At most `limit` (1 to 1000). Bounded in time also
-  // where a filter matches little: a page may be short, or empty, and still have a `next`.
+  // where the filters match little: it passes over 10,000 jobs at most, so a page may be short, or empty, and still
+  // have a `next`.
   virtual Result<JobPage> List(const JobFilter& filter, std::int64_t before, std::size_t limit) = 0;
   // Those that are not final, oldest first: numbers above `after` (0: from the oldest), at most `limit` (1 to 1000).
   virtual Result<std::vector<JobRecord>> Active(std::int64_t after, std::size_t limit) = 0;
