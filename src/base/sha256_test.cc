@@ -25,6 +25,12 @@ TEST(Sha256, EveryLengthAroundABlockIsPaddedApart) {
   EXPECT_EQ(Hash(std::string(64, '\0')), "f5a5fd42d16a20302798ef6ed309979b43003d2320d9f0e8ea9831a92759fb4b");
 }
 
+TEST(Sha256, OfPartsIsThatOfTheWhole) {
+  Sha256Hasher hasher;
+  for (const char* part : {"abcdbcde", "", "cdefdefgefghfghighijhijkijkljklmklmnlmnomnopnop", "q"}) hasher.Add(part);
+  EXPECT_EQ(ToHex(hasher.Digest()), "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+}
+
 TEST(Sha256, ComparesWholeStrings) {
   EXPECT_TRUE(EqualInConstantTime("", ""));
   EXPECT_TRUE(EqualInConstantTime("abc", "abc"));

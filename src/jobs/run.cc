@@ -1,6 +1,7 @@
 #include "jobs/run.h"
 
 #include <algorithm>
+#include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <utility>
@@ -38,7 +39,10 @@ class Run::Impl {
   }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
-  ~Impl() { world_.admission.Withdraw(ask_.job); }
+  ~Impl() {
+    *stop_digest_ = true;
+    world_.admission.Withdraw(ask_.job);
+  }
 
   void Start() {
     boost::asio::post(world_.loop, alive_.Guard([this] {
@@ -98,6 +102,7 @@ class Run::Impl {
       return;
     }
     ended_ = true;
+    *stop_digest_ = true;
     waiting_ = false;
     world_.admission.Withdraw(ask_.job);
     child_.reset();
@@ -252,6 +257,9 @@ class Run::Impl {
   // Starts the one child of this step; `then` is called from the loop when it has ended, with child_ gone.
   void StartChild(const process::Order& order, process::Hooks hooks,
                   std::function<void(const process::ChildReport&)> then) {
+    if (hooks_.on_memory) {
+      hooks.on_memory = [this](Bytes resident) { hooks_.on_memory(resident, lease_.size()); };
+    }
     auto child = world_.launcher.Start(
         order, std::move(hooks), alive_.Guard([this, then = std::move(then)](const process::ChildReport& report) {
           // The child object must outlive its own callback.
@@ -473,13 +481,44 @@ class Run::Impl {
     produced_ = std::make_shared<const store::Produced>(*std::move(produced));
     account_.output_size = produced_->size;
     account_.output_identity = store::IdentityOf(*produced_);
-    verification_ =
-        std::make_unique<Verification>(world_, *work_, *produced_, plan().expectation, account_.source, ask_.verify,
-                                       [this](Result<Verified> verified) { Checked(std::move(verified)); });
+    verification_ = std::make_unique<Verification>(
+        world_, *work_, *produced_, plan().expectation, account_.source, ask_.verify, hooks_.on_memory,
+        [this](Result<Verified> verified) { Checked(std::move(verified)); });
     if (paused_) {
       verification_->Pause(true);
     }
-    WithMemory({.ways = {verification_->needed()}}, [this](std::size_t) { verification_->Start(std::move(lease_)); });
+    WithMemory({.ways = {verification_->needed()}}, [this](std::size_t) {
+      Digest();
+      verification_->Start(std::move(lease_));
+    });
+  }
+
+  // Beside the checks, which read the same file.
+  void Digest() {
+    if (!ask_.digest) {
+      return;
+    }
+    digesting_ = true;
+    auto digest = std::make_shared<Result<std::string>>("");
+    Aside(
+        [produced = produced_, digest, stop = stop_digest_] {
+          *digest = store::DigestOf(*produced, *stop);
+          return Status{};
+        },
+        [this, digest](const Status& /*done*/) {
+          digesting_ = false;
+          if (ended_) {
+            return;
+          }
+          if (!*digest) {
+            digest_error_ = digest->error();
+          } else {
+            account_.output_sha256 = **digest;
+          }
+          if (std::exchange(settle_after_digest_, false)) {
+            Settle();
+          }
+        });
   }
 
   void Checked(Result<Verified> verified) {
@@ -527,11 +566,20 @@ class Run::Impl {
   }
 
   void Settle() {
-    Enter(Phase::kPublishing);
+    if (!settling_) {
+      Enter(Phase::kPublishing);
+    }
     if (EndedByCancel()) {
       return;
     }
     settling_ = true;
+    if (digesting_) {
+      settle_after_digest_ = true;
+      return;
+    }
+    if (digest_error_) {
+      return End(*std::move(digest_error_));
+    }
     Aside([produced = produced_] { return store::Settle(*produced); },
           [this](Status settled) {
             if (ended_) {
@@ -585,6 +633,10 @@ class Run::Impl {
   bool passed_forecast_ = false;
   bool probe_was_squeezed_ = false;
   bool answer_too_long_ = false;
+  bool digesting_ = false;
+  bool settle_after_digest_ = false;
+  std::optional<Error> digest_error_;
+  std::shared_ptr<std::atomic<bool>> stop_digest_ = std::make_shared<std::atomic<bool>>(false);
   std::string work_stderr_;
   media::ProgressParser progress_;
 

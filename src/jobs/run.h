@@ -64,6 +64,7 @@ struct Ask {
   std::string output_path;  // empty: forecast only
   bool overwrite = false;
   media::VerifyDepth verify = media::VerifyDepth::kSample;
+  bool digest = false;            // of the output, made while it is checked
   std::size_t plans_to_skip = 0;  // at the head of the ladder, as far as it goes: what failed before
   // How the two ends are opened; empty: by path, as this process may. Called once each, the input first.
   std::function<Result<store::Source>()> open_source{};
@@ -91,6 +92,7 @@ struct Account {
   media::MediaFacts output;
   Bytes output_size;
   std::string output_identity;  // of the checked file, before and after it appears; see store::IdentityOf
+  std::string output_sha256;    // 64 hexadecimal digits, when asked for
   Duration probe_time{};
   Duration work_time{};
   Duration verify_time{};
@@ -107,6 +109,8 @@ struct RunHooks {
   std::function<void(Phase, const Account&)> on_phase;
   // As often as ffmpeg reports (twice a second). The bytes are the child's memory, highest so far.
   std::function<void(const media::Progress&, const media::Plan&, Bytes)> on_progress;
+  // What its children use now, resident, and what they may use; about ten times a second.
+  std::function<void(Bytes resident, Bytes lease)> on_memory;
   // Something worth a line: a retry with a leaner plan, and why.
   std::function<void(const std::string&)> on_note;
   // Asked when the result is checked and flushed, before it appears: `go` with success lets it appear, with an error

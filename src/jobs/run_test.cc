@@ -4,15 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <boost/asio/post.hpp>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <future>
 #include <optional>
 #include <set>
 
-#include "os/cgroup.h"
-#include "os/sandbox.h"
+#include "jobs/test_place.h"
 
 namespace weir::jobs {
 namespace {
@@ -22,36 +20,13 @@ namespace fs = std::filesystem;
 // testing::Test has a member of the same name.
 using JobRun = Run;
 
-class RunTest : public testing::Test {
+class RunTest : public TestPlace {
  protected:
-  RunTest() {
-    std::string pattern = (fs::temp_directory_path() / "weir-run-XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
-    ::setenv("WEIR_STATE_DIR", (folder_ / "state").c_str(), 1);
-    clip_ = folder_ / "clip.mp4";
-    const std::string command =
-        "ffmpeg -hide_banner -nostdin -v error -f lavfi -i testsrc2=s=320x240:r=25:d=2 -f lavfi -i sine=d=2 "
-        "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac -y " +
-        clip_.string();
-    EXPECT_EQ(std::system(command.c_str()), 0);
-    state_.emplace(*store::StateFolder::Open());
-  }
-  ~RunTest() override {
-    ::unsetenv("WEIR_STATE_DIR");
-    fs::remove_all(folder_);
-  }
+  RunTest() : clip_(folder_ / "clip.mp4") { MakeClip(clip_, 2); }
 
   World& MakeWorld(Bytes budget) {
-    process::Walls walls;
-    walls.support = os::DetectSandbox();
-    walls.cgroups = os::CgroupRoot::Detect();
-    walls.seccomp = *os::BuildSeccomp();
-    for (const char* path : {"/usr", "/lib", "/lib64"}) {
-      walls.readable.push_back({.path = path, .fd = -1, .allow = os::FileRule::Allow::kReadExecute});
-    }
     ledger_ = std::make_unique<memory::Ledger>(budget, Bytes::Mib(10));
     admission_ = std::make_unique<ImmediateAdmission>(loop_, *ledger_);
-    launcher_ = std::make_unique<process::Launcher>(loop_, std::move(walls), spawner_);
     world_.emplace(World{.loop = loop_,
                          .aside = aside_,
                          .clock = clock_,
@@ -59,7 +34,7 @@ class RunTest : public testing::Test {
                          .ledger = *ledger_,
                          .admission = *admission_,
                          .state = *state_,
-                         .tools = {.ffmpeg = "/usr/bin/ffmpeg", .ffprobe = "/usr/bin/ffprobe", .version = "test"},
+                         .tools = TestTools(),
                          .machine = {.cpus = 2},
                          .limits = {}});
     return *world_;
@@ -94,16 +69,9 @@ class RunTest : public testing::Test {
     return std::move(outcome);
   }
 
-  fs::path folder_;
   fs::path clip_;
-  boost::asio::io_context loop_{1};
-  boost::asio::thread_pool aside_{1};
-  SystemClock clock_;
-  process::RealSpawner spawner_;
-  std::optional<store::StateFolder> state_;
   std::unique_ptr<memory::Ledger> ledger_;
   std::unique_ptr<ImmediateAdmission> admission_;
-  std::unique_ptr<process::Launcher> launcher_;
   std::optional<World> world_;
 };
 
@@ -120,6 +88,30 @@ TEST_F(RunTest, MakesACheckedOutputAndGivesEverythingBack) {
   EXPECT_EQ(Left(), std::set<std::string>({"out.mp4"}));
   EXPECT_EQ(ledger_->leased(), Bytes());
   EXPECT_EQ(launcher_->living(), 0U);
+}
+
+TEST_F(RunTest, TheDigestIsOfWhatAppeared) {
+  std::optional<Outcome> outcome;
+  Ask ask = CropTo("out.mp4");
+  ask.digest = true;
+  std::string before;
+  RunHooks hooks;
+  std::size_t samples = 0;
+  hooks.on_memory = [&](Bytes resident, Bytes lease) {
+    ++samples;
+    EXPECT_GT(resident, Bytes());
+    EXPECT_GT(lease, Bytes());
+  };
+  hooks.before_publish = [&](const Account& account, const std::function<void(Status)>& go) {
+    before = account.output_sha256;
+    go({});
+  };
+  JobRun run(MakeWorld(Bytes::Mib(400)), ask, hooks, [&](Outcome ended) { outcome = std::move(ended); });
+  const auto ended = Finish(run, outcome);
+  ASSERT_TRUE(ended && ended->status) << Describe(ended->status.error());
+  EXPECT_EQ(ended->account.output_sha256, WordFrom("sha256sum " + (folder_ / "out.mp4").string()));
+  EXPECT_EQ(before, ended->account.output_sha256) << "known before it appears";
+  EXPECT_GT(samples, 0U);
 }
 
 TEST_F(RunTest, CancelledInAnyPhaseItLeavesNothing) {

@@ -168,6 +168,8 @@ class Scheduler::Impl {
     return next;
   }
 
+  [[nodiscard]] bool Knows(const std::string& id) const { return jobs_.contains(id); }
+
   [[nodiscard]] WaitingFor ReasonOf(const std::string& id) const {
     const auto found = jobs_.find(id);
     if (found == jobs_.end()) {
@@ -296,6 +298,7 @@ std::optional<std::pair<std::string, Result<Grant>>> Scheduler::NextGrant() {
 std::optional<SteadyTime> Scheduler::NextChange() const { return impl_->NextChange(); }
 WaitingFor Scheduler::ReasonOf(const std::string& id) const { return impl_->ReasonOf(id); }
 std::optional<std::size_t> Scheduler::PositionOf(const std::string& id) const { return impl_->PositionOf(id); }
+bool Scheduler::Knows(const std::string& id) const { return impl_->Knows(id); }
 SchedulerFigures Scheduler::figures() const { return impl_->figures(); }
 void Scheduler::Reload(SchedulerSettings settings) { impl_->Reload(Sane(settings)); }
 

@@ -124,6 +124,7 @@ class Scheduler {
   // Position among those without a slot, from 1, if all slots came free now; those aside come last. nullopt when it
   // has one or is unknown. For people: O(queue * owners).
   [[nodiscard]] std::optional<std::size_t> PositionOf(const std::string& id) const;
+  [[nodiscard]] bool Knows(const std::string& id) const;  // with or without a slot
   [[nodiscard]] SchedulerFigures figures() const;
   // Fewer slots than are taken: nobody loses one, none is given until enough came back.
   void Reload(SchedulerSettings settings);

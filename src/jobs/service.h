@@ -50,6 +50,24 @@ struct Submission {
   std::string idempotency_key;
 };
 
+// Many jobs accepted together, or not at all.
+struct BatchSubmission {
+  std::vector<Submission> jobs;  // 1 to kMostInBatch; their idempotency keys are not looked at
+  std::string owner;             // of the batch
+  std::map<std::string, std::string> labels;
+  std::string idempotency_key;
+  std::string digest;  // of the whole request: what the key must come with again
+};
+inline constexpr std::size_t kMostInBatch = 10'000;
+
+struct BatchView {
+  store::BatchRecord record;
+  std::vector<std::int64_t> by_state;  // index: JobState; of those that are not removed yet
+  // 0 to 1: ended jobs count whole, running ones by their progress, in parts of equal weight.
+  double ratio = 0;
+  bool ended = false;  // none of its jobs will change any more
+};
+
 struct Live {  // of a job that is not final
   WaitingFor waiting_for = WaitingFor::kNothing;
   std::optional<std::size_t> position;  // among those that wait for a slot
@@ -61,7 +79,12 @@ struct Live {  // of a job that is not final
 struct JobView {
   store::JobRecord record;
   std::optional<Live> live;
-  std::uint64_t version = 0;  // grows with every change of the job, progress included; 0 when final
+  std::uint64_t version = 0;  // another after every change of the job, progress included; 0 when final or at rest
+};
+
+struct JobViewPage {
+  std::vector<JobView> jobs;  // newest first
+  std::int64_t next = 0;      // `before` of the page that follows; 0: there is none
 };
 
 struct RunningChild {
@@ -81,6 +104,7 @@ struct ServiceFigures {
 };
 
 using Answer = std::function<void(Result<JobView>)>;
+using BatchAnswer = std::function<void(Result<BatchView>)>;
 
 class JobService final : private Admission {
  public:
@@ -109,13 +133,22 @@ class JobService final : private Admission {
   // end), kConflict (the key was used for something else), those of the store. The same key again answers the same
   // job.
   void Submit(const Submission& submission, Answer answer);
+  // Errors as of Submit, with the index of the first job that is wrong ("job", from 0); kBadParameters for too few or
+  // too many.
+  void SubmitBatch(BatchSubmission submission, BatchAnswer answer);
+  Result<BatchView> FindBatch(const std::string& id);  // kNotFound
+  // Cancels what has not ended. Answers when all of it has ended.
+  void CancelBatch(const std::string& id, BatchAnswer answer);
+
   // A forecast of the same request, or ("" as recipe) the facts about its input: nothing is stored or started but the
   // probe. The account is whole or has a refusal.
   void Forecast(const Submission& submission, std::function<void(Result<Account>)> answer);
 
   Result<JobView> Find(const std::string& id);  // kNotFound
-  Result<std::vector<JobView>> List(const store::JobFilter& filter, std::int64_t before, std::size_t limit);
+  Result<JobViewPage> List(const store::JobFilter& filter, std::int64_t before, std::size_t limit);
   Result<std::vector<store::EventRecord>> Events(const std::string& job, std::int64_t after, std::size_t limit);
+  // What its children used over time: JSON, see docs/API.md. kNotFound.
+  Result<std::string> Timeline(const std::string& id);
 
   // All answer with the job as it is afterwards. kConflict when the state forbids it, kNotFound.
   void Cancel(const std::string& id, Answer answer);  // of a cancelled job: success, nothing happens

@@ -3,15 +3,16 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
-#include <cstdlib>
+#include <boost/json.hpp>
 #include <filesystem>
 #include <fstream>
 #include <optional>
 #include <thread>
 
-#include "os/cgroup.h"
-#include "os/sandbox.h"
+#include "jobs/test_place.h"
 
 namespace weir::jobs {
 namespace {
@@ -24,29 +25,13 @@ using namespace std::chrono_literals;
 // testing::Test has a member of the same name.
 using Service = JobService;
 
-class ServiceTest : public testing::Test {
+class ServiceTest : public TestPlace {
  protected:
   ServiceTest() {
-    std::string pattern = (fs::temp_directory_path() / "weir-service-XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
     for (const char* name : {"media", "data"}) {
       fs::create_directory(folder_ / name);
     }
-    ::setenv("WEIR_STATE_DIR", (folder_ / "state").c_str(), 1);
-    const std::string command =
-        "ffmpeg -hide_banner -nostdin -v error -f lavfi -i testsrc2=s=320x240:r=25:d=1 -f lavfi -i sine=d=1 "
-        "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac -y " +
-        (folder_ / "media" / "clip.mp4").string();
-    EXPECT_EQ(std::system(command.c_str()), 0);
-    state_.emplace(*store::StateFolder::Open());
-    process::Walls walls;
-    walls.support = os::DetectSandbox();
-    walls.cgroups = os::CgroupRoot::Detect();
-    walls.seccomp = *os::BuildSeccomp();
-    for (const char* path : {"/usr", "/lib", "/lib64"}) {
-      walls.readable.push_back({.path = path, .fd = -1, .allow = os::FileRule::Allow::kReadExecute});
-    }
-    launcher_.emplace(loop_, std::move(walls), spawner_);
+    MakeClip(folder_ / "media" / "clip.mp4", 1);
     roots_.emplace(*store::MediaRoots::Open({(folder_ / "media").string()}));
     artifacts_.emplace(*store::Artifacts::Open((folder_ / "data").string()));
     OpenStore();
@@ -54,8 +39,6 @@ class ServiceTest : public testing::Test {
   ~ServiceTest() override {
     service_.reset();
     store_.reset();
-    ::unsetenv("WEIR_STATE_DIR");
-    fs::remove_all(folder_);
   }
 
   void OpenStore() {
@@ -65,20 +48,19 @@ class ServiceTest : public testing::Test {
   }
 
   Service& Open(SchedulerSettings order = {}, ServiceSettings settings = {}) {
-    auto opened =
-        Service::Open({.loop = loop_,
-                       .clock = clock_,
-                       .ledger = ledger_,
-                       .launcher = *launcher_,
-                       .state = *state_,
-                       .aside = aside_,
-                       .store = *store_,
-                       .roots = *roots_,
-                       .artifacts = *artifacts_,
-                       .tools = {.ffmpeg = "/usr/bin/ffmpeg", .ffprobe = "/usr/bin/ffprobe", .version = "test"},
-                       .machine = {.cpus = 2},
-                       .limits = {}},
-                      order, settings);
+    auto opened = Service::Open({.loop = loop_,
+                                 .clock = clock_,
+                                 .ledger = ledger_,
+                                 .launcher = *launcher_,
+                                 .state = *state_,
+                                 .aside = aside_,
+                                 .store = *store_,
+                                 .roots = *roots_,
+                                 .artifacts = *artifacts_,
+                                 .tools = TestTools(),
+                                 .machine = {.cpus = 2},
+                                 .limits = {}},
+                                order, settings);
     EXPECT_TRUE(opened) << Describe(opened.error());
     service_ = std::move(*opened);
     return *service_;
@@ -104,6 +86,13 @@ class ServiceTest : public testing::Test {
   Result<JobView> Submit(Submission submission) {
     return Ask([&](Answer answer) { service_->Submit(submission, std::move(answer)); });
   }
+  Result<BatchView> SubmitBatch(BatchSubmission submission) {
+    std::optional<Result<BatchView>> answer;
+    service_->SubmitBatch(std::move(submission), [&](Result<BatchView> view) { answer.emplace(std::move(view)); });
+    EXPECT_FALSE(answer) << "answered from inside the call";
+    RunUntil([&] { return answer.has_value(); });
+    return answer ? std::move(*answer) : Result<BatchView>(Fail(ErrorCode::kInternal, "no answer"));
+  }
   static Submission Crop(const std::string& input = "clip.mp4") {
     return {.recipe = "crop", .params = R"({"size":"180x320","preset":"ultrafast"})", .input = input};
   }
@@ -124,10 +113,12 @@ class ServiceTest : public testing::Test {
   }
 
   // A job as an earlier life left it.
-  void Plant(JobRecord record) {
+  void Plant(JobRecord record,
+             const std::string& request =
+                 R"({"params":{"size":"180x320"},"input":"clip.mp4","output":"","overwrite":false})") {
     record.recipe = "crop";
     record.labels = "{}";
-    record.request = R"({"params":{"size":"180x320"},"input":"clip.mp4","output":"","overwrite":false})";
+    record.request = request;
     bool done = false;
     store_->Commit({.kind = store::Change::Kind::kInsert, .job = record, .only_if_attempt = {}, .event = {}},
                    [&](const Result<store::Committed>& committed) {
@@ -137,14 +128,7 @@ class ServiceTest : public testing::Test {
     RunUntil([&] { return done; });
   }
 
-  fs::path folder_;
-  boost::asio::io_context loop_{1};
-  boost::asio::thread_pool aside_{1};
-  SystemClock clock_;
-  process::RealSpawner spawner_;
   memory::Ledger ledger_{Bytes::Mib(500), Bytes::Mib(10)};
-  std::optional<store::StateFolder> state_;
-  std::optional<process::Launcher> launcher_;
   std::optional<store::MediaRoots> roots_;
   std::optional<store::Artifacts> artifacts_;
   std::unique_ptr<store::JobStore> store_;
@@ -171,7 +155,7 @@ TEST_F(ServiceTest, RefusesAtOnceWhatCannotBe) {
   EXPECT_EQ(code(Crop("../clip.mp4")), ErrorCode::kForbidden);
   EXPECT_EQ(code({.recipe = "crpo", .input = "clip.mp4"}), ErrorCode::kBadParameters);
   EXPECT_EQ(code({.recipe = "crop", .params = R"({"crf":99})", .input = "clip.mp4"}), ErrorCode::kBadParameters);
-  EXPECT_EQ(store_->Active()->size(), 0U);
+  EXPECT_EQ(store_->Active(0, 100)->size(), 0U);
 }
 
 TEST_F(ServiceTest, TheSameKeyIsTheSameJobAndNoOther) {
@@ -184,7 +168,7 @@ TEST_F(ServiceTest, TheSameKeyIsTheSameJobAndNoOther) {
   auto other = first;
   other.params = R"({"size":"90x160"})";
   EXPECT_EQ(Submit(other).error().code, ErrorCode::kConflict);
-  EXPECT_EQ(store_->List({}, 0, 10)->size(), 1U);
+  EXPECT_EQ(store_->List({}, 0, 10)->jobs.size(), 1U);
 }
 
 TEST_F(ServiceTest, TheQueueHasALimitAndSaysSo) {
@@ -298,6 +282,167 @@ TEST_F(ServiceTest, DrainingStartsNothingNew) {
   EXPECT_EQ(service.Find(accepted->record.id)->live->waiting_for, WaitingFor::kDrain);
   service.SetDraining(false);
   EXPECT_EQ(End(accepted->record.id).record.state, JobState::kSucceeded);
+}
+
+TEST_F(ServiceTest, ABatchIsAcceptedWholeAndEndsWithItsJobs) {
+  Service& service = Open();
+  const auto accepted = SubmitBatch({.jobs = {Crop(), Crop(), Crop()}, .owner = "me", .labels = {{"night", "1"}}});
+  ASSERT_TRUE(accepted) << Describe(accepted.error());
+  EXPECT_EQ(accepted->record.jobs, 3);
+  EXPECT_FALSE(accepted->ended);
+  const std::string id = accepted->record.id;
+  double before = 0;
+  RunUntil([&] {
+    const auto batch = service.FindBatch(id);
+    EXPECT_GE(batch->ratio, before - 0.34) << "a retry may fall back by its own part, not more";
+    EXPECT_LE(batch->ratio, 1);
+    before = batch->ratio;
+    return batch->ended;
+  });
+  const auto ended = service.FindBatch(id);
+  EXPECT_EQ(ended->ratio, 1);
+  EXPECT_EQ(ended->by_state[static_cast<std::size_t>(JobState::kSucceeded)], 3);
+  store::JobFilter filter;
+  filter.batch = id;
+  const auto page = service.List(filter, 0, 10);
+  ASSERT_EQ(page->jobs.size(), 3U);
+  for (const auto& job : page->jobs) {
+    EXPECT_EQ(job.record.batch, id);
+    EXPECT_TRUE(artifacts_->OpenFile(job.record.id, "crop.mp4"));
+  }
+}
+
+TEST_F(ServiceTest, ABatchWithOneBadJobIsNotAcceptedAtAll) {
+  Service& service = Open({.slots = 1, .most_queued = 4});
+  std::vector<Submission> jobs(3, Crop());
+  jobs[1] = Crop("missing.mp4");
+  const auto refused = SubmitBatch({.jobs = jobs});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kInputMissing);
+  EXPECT_NE(refused.error().detail.find("job 1 of the batch"), std::string::npos) << refused.error().detail;
+  EXPECT_EQ(SubmitBatch({}).error().code, ErrorCode::kBadParameters);
+  EXPECT_EQ(SubmitBatch({.jobs = std::vector<Submission>(kMostInBatch + 1, Crop())}).error().code,
+            ErrorCode::kBadParameters);
+  EXPECT_EQ(SubmitBatch({.jobs = std::vector<Submission>(5, Crop())}).error().code, ErrorCode::kBusy);
+  EXPECT_EQ(store_->Active(0, 100)->size(), 0U);
+  // What was refused holds no places.
+  service.SetDraining(true);
+  EXPECT_TRUE(SubmitBatch({.jobs = std::vector<Submission>(4, Crop())}));
+  EXPECT_EQ(Submit(Crop()).error().code, ErrorCode::kBusy);
+}
+
+TEST_F(ServiceTest, TheSameKeyIsTheSameBatch) {
+  Service& service = Open();
+  service.SetDraining(true);
+  const BatchSubmission batch{.jobs = {Crop(), Crop()}, .idempotency_key = "k", .digest = "d"};
+  const auto first = SubmitBatch(batch);
+  ASSERT_TRUE(first);
+  EXPECT_EQ(SubmitBatch(batch)->record.id, first->record.id);
+  auto other = batch;
+  other.digest = "e";
+  EXPECT_EQ(SubmitBatch(other).error().code, ErrorCode::kConflict);
+  // Two at the same time.
+  std::vector<std::string> ids;
+  auto twice = batch;
+  twice.idempotency_key = "l";
+  for (int i = 0; i < 2; ++i) {
+    service.SubmitBatch(twice, [&](const Result<BatchView>& view) {
+      ASSERT_TRUE(view) << Describe(view.error());
+      ids.push_back(view->record.id);
+    });
+  }
+  RunUntil([&] { return ids.size() == 2; });
+  EXPECT_EQ(ids[0], ids[1]);
+  EXPECT_EQ(store_->Active(0, 100)->size(), 4U);
+}
+
+TEST_F(ServiceTest, ABatchIsCancelledWhole) {
+  Service& service = Open({.slots = 1});
+  const auto accepted = SubmitBatch({.jobs = std::vector<Submission>(120, Crop())});
+  ASSERT_TRUE(accepted);
+  RunUntil([&] { return launcher_->living() > 0; });
+  std::optional<BatchView> cancelled;
+  service.CancelBatch(accepted->record.id, [&](const Result<BatchView>& view) {
+    ASSERT_TRUE(view) << Describe(view.error());
+    cancelled = *view;
+  });
+  RunUntil([&] { return cancelled.has_value(); });
+  EXPECT_TRUE(cancelled->ended);
+  EXPECT_EQ(launcher_->living(), 0U);
+  EXPECT_GE(cancelled->by_state[static_cast<std::size_t>(JobState::kCancelled)], 119);
+  EXPECT_EQ(store_->Active(0, 100)->size(), 0U);
+}
+
+TEST_F(ServiceTest, WhatHappensToAWaitingJobFindsItAtRestAndLeavesItSo) {
+  Service& service = Open();
+  service.SetDraining(true);
+  const auto accepted = Submit(Crop());
+  ASSERT_TRUE(accepted);
+  const std::string& id = accepted->record.id;
+  EXPECT_EQ(accepted->live->position, 1U);
+  // A watcher of a job at rest hears of its change.
+  bool heard = false;
+  boost::asio::co_spawn(
+      loop_,
+      [&]() -> boost::asio::awaitable<void> {
+        co_await service.Changed(id, service.Find(id)->version, clock_.Now() + 60s);
+        heard = true;
+      },
+      boost::asio::detached);
+  loop_.restart();
+  loop_.run_for(20ms);
+  EXPECT_FALSE(heard);
+  const auto changed = Ask([&](Answer answer) { service.Change(id, 90, {{{"a", "b"}}}, std::move(answer)); });
+  ASSERT_TRUE(changed);
+  EXPECT_EQ(changed->record.priority, 90);
+  RunUntil([&] { return heard; });
+  const auto paused = Ask([&](Answer answer) { service.Pause(id, std::move(answer)); });
+  EXPECT_EQ(paused->live->waiting_for, WaitingFor::kPause);
+  EXPECT_TRUE(Ask([&](Answer answer) { service.Pause(id, std::move(answer)); })->record.paused);
+  Die();
+  Open();
+  const auto found = service_->Find(id);
+  EXPECT_TRUE(found->record.paused);
+  EXPECT_EQ(found->record.labels, R"({"a":"b"})");
+  EXPECT_EQ(found->live->waiting_for, WaitingFor::kPause);
+  EXPECT_FALSE(Ask([&](Answer answer) { service_->Resume(id, std::move(answer)); })->record.paused);
+  EXPECT_EQ(End(id).record.state, JobState::kSucceeded);
+}
+
+TEST_F(ServiceTest, KeepsWhatTheChildrenUsedOverTimeAndTheDigestOfTheResult) {
+  Service& service = Open();
+  const auto accepted = Submit(Crop());
+  ASSERT_TRUE(accepted);
+  const std::string& id = accepted->record.id;
+  EXPECT_EQ(*service.Timeline(id), R"({"attempt":0,"samples":[]})");
+  const auto ended = End(id);
+  ASSERT_EQ(ended.record.state, JobState::kSucceeded);
+  RunUntil([&] { return !service.Timeline(id)->empty(); });
+  const auto timeline = boost::json::parse(*service.Timeline(id));
+  EXPECT_EQ(timeline.at("attempt"), 1);
+  ASSERT_FALSE(timeline.at("samples").as_array().empty());
+  std::uint64_t peak = 0;
+  for (const auto& sample : timeline.at("samples").as_array()) {
+    peak = std::max(peak, sample.at("resident_bytes").to_number<std::uint64_t>());
+    EXPECT_GT(sample.at("lease_bytes").to_number<std::uint64_t>(), 0U);
+  }
+  EXPECT_GT(peak, Bytes::Mib(5).count());
+  EXPECT_EQ(service.Timeline("none").error().code, ErrorCode::kNotFound);
+
+  const auto artifact = boost::json::parse(ended.record.outcome).at("artifacts").as_array().front().as_object();
+  const auto file = folder_ / "data" / "artifacts" / id / "crop.mp4";
+  EXPECT_EQ(artifact.at("sha256").as_string(), WordFrom("sha256sum " + file.string()));
+}
+
+TEST_F(ServiceTest, ARequestThatThisVersionCannotReadFailsAndSaysSo) {
+  JobRecord record{.id = "dddddddddddddddd"};
+  Plant(record, R"({"params":{"sise":"180x320"},"input":"clip.mp4","output":"","overwrite":false})");
+  Open();
+  const auto ended = End(record.id);
+  EXPECT_EQ(ended.record.state, JobState::kFailed);
+  EXPECT_NE(ended.record.outcome.find("sise"), std::string::npos) << ended.record.outcome;
+  EXPECT_EQ(Ask([&](Answer answer) { service_->Retry(record.id, std::move(answer)); }).error().code,
+            ErrorCode::kBadParameters);
 }
 
 TEST_F(ServiceTest, EndedJobsLeaveAfterTheirTimeWithTheirArtefacts) {

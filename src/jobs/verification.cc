@@ -27,8 +27,13 @@ class Verification::Impl {
  public:
   Impl(World& world, const store::WorkFolder& work, const store::Produced& produced,
        const media::Expectation& expectation, const media::MediaFacts& source, media::VerifyDepth depth,
-       std::function<void(Result<Verified>)> on_end)
-      : world_(world), work_(work), produced_(produced), expectation_(expectation), on_end_(std::move(on_end)) {
+       std::function<void(Bytes, Bytes)> on_memory, std::function<void(Result<Verified>)> on_end)
+      : world_(world),
+        work_(work),
+        produced_(produced),
+        expectation_(expectation),
+        on_memory_(std::move(on_memory)),
+        on_end_(std::move(on_end)) {
     const MediaTime length = expectation.duration.value_or(source.length());
     for (auto& command : media::BuildVerification(expectation, source, depth, length)) {
       waiting_.push_back(std::move(command));
@@ -70,6 +75,7 @@ class Verification::Impl {
   struct Look {
     media::VerifyCommand command;
     memory::Lease lease;  // of its own; not valid for the one that runs on the base
+    Bytes resident;       // now
     std::string text;
     media::ProgressParser progress;
     std::unique_ptr<process::Child> child;
@@ -123,6 +129,18 @@ class Verification::Impl {
       };
     } else {
       hooks.on_progress = [&look](std::string_view chunk) { return look.progress.Feed(chunk); };
+    }
+    if (on_memory_) {
+      hooks.on_memory = [this, &look](Bytes resident) {
+        look.resident = resident;
+        Bytes all;
+        Bytes leased = base_.size();
+        for (const Look& running : running_) {
+          all += running.resident;
+          leased += running.lease.size();
+        }
+        on_memory_(all, leased);
+      };
     }
     WEIR_ASSIGN(look.child, world_.launcher.Start(order, std::move(hooks),
                                                   alive_.Guard([this, &look](const process::ChildReport& report) {
@@ -215,6 +233,7 @@ class Verification::Impl {
   const store::WorkFolder& work_;
   const store::Produced& produced_;
   media::Expectation expectation_;
+  std::function<void(Bytes, Bytes)> on_memory_;
   std::function<void(Result<Verified>)> on_end_;
   memory::Lease base_;
   bool paused_ = false;
@@ -230,8 +249,10 @@ class Verification::Impl {
 
 Verification::Verification(World& world, const store::WorkFolder& work, const store::Produced& produced,
                            const media::Expectation& expectation, const media::MediaFacts& source,
-                           media::VerifyDepth depth, std::function<void(Result<Verified>)> on_end)
-    : impl_(std::make_unique<Impl>(world, work, produced, expectation, source, depth, std::move(on_end))) {}
+                           media::VerifyDepth depth, std::function<void(Bytes, Bytes)> on_memory,
+                           std::function<void(Result<Verified>)> on_end)
+    : impl_(std::make_unique<Impl>(world, work, produced, expectation, source, depth, std::move(on_memory),
+                                   std::move(on_end))) {}
 Verification::~Verification() = default;
 Bytes Verification::needed() const { return impl_->needed(); }
 void Verification::Start(memory::Lease lease) { impl_->Start(std::move(lease)); }

@@ -21,11 +21,12 @@ struct Verified {
 };
 
 // Loop thread only. `work` and `produced` must outlive it. Destroying it kills its children; `on_end` is called once,
-// from the loop.
+// from the loop. `on_memory`, of all its children together, may be empty.
 class Verification {
  public:
   Verification(World& world, const store::WorkFolder& work, const store::Produced& produced,
                const media::Expectation& expectation, const media::MediaFacts& source, media::VerifyDepth depth,
+               std::function<void(Bytes resident, Bytes lease)> on_memory,
                std::function<void(Result<Verified>)> on_end);
   ~Verification();
   Verification(const Verification&) = delete;

@@ -511,6 +511,9 @@ void Core::LookAtMemory() {
   }
   growing_ = sum > last_sum_ * 1.02;
   last_sum_ = sum;
+  if (hooks_.on_memory && sum.count() > 0) {
+    hooks_.on_memory(sum);
+  }
   // Resident pages that are shared count more than once in the sum: only the exact reading condemns.
   if (watch_memory_ && sum > order_.memory_limit && os::TreePss(handle_.pid) > order_.memory_limit) {
     Handle(Event::kOverLease);

@@ -63,6 +63,8 @@ struct Hooks {
   std::function<bool(std::string_view)> on_progress;
   // Bytes of standard output, as they come. Reading stops until the call returns, so a slow reader stops the child.
   std::function<void(std::string_view)> on_stdout;
+  // Resident memory of its whole tree, ten times a second or more often; shared pages count in each process.
+  std::function<void(Bytes)> on_memory;
 };
 
 struct ChildReport {

@@ -1,8 +1,12 @@
 #include "store/endpoints.h"
 
+#include <array>
+#include <cstdint>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
+#include "base/sha256.h"
 #include "base/text.h"
 #include "os/ownership.h"
 
@@ -67,6 +71,23 @@ std::string IdentityOf(const Source& source) { return AsText(source.file.identit
 
 Result<std::string> FrontOf(const Produced& produced, Bytes limit) {
   return os::ReadPrefix(produced.fd.get(), 0, limit);
+}
+
+Result<std::string> DigestOf(const Produced& produced, const std::atomic<bool>& stop) {
+  std::array<char, 64 * 1024> buffer{};
+  Sha256Hasher hasher;
+  for (std::uint64_t at = 0; at < produced.size.count();) {
+    if (stop) {
+      return Fail(ErrorCode::kInterrupted, "stopped");
+    }
+    WEIR_ASSIGN(const std::size_t got, os::ReadAt(produced.fd.get(), at, buffer));
+    if (got == 0) {
+      return Fail(ErrorCode::kSystem, "what was produced became shorter while it was read");
+    }
+    hasher.Add(std::string_view(buffer.data(), got));
+    at += got;
+  }
+  return ToHex(hasher.Digest());
 }
 
 }  // namespace weir::store

@@ -2,6 +2,7 @@
 // Both hold descriptors, so that what was checked is what is used, whatever happens to the names meanwhile.
 #pragma once
 
+#include <atomic>
 #include <string>
 
 #include "base/bytes.h"
@@ -45,5 +46,8 @@ std::string IdentityOf(const Produced& produced);
 std::string IdentityOf(const Source& source);
 // The first `limit` bytes of what was produced.
 Result<std::string> FrontOf(const Produced& produced, Bytes limit);
+// SHA-256 of what was produced, as 64 hexadecimal digits, read through a fixed buffer; blocks. kInterrupted once
+// `stop` is true.
+Result<std::string> DigestOf(const Produced& produced, const std::atomic<bool>& stop);
 
 }  // namespace weir::store

@@ -9,6 +9,7 @@
 #include "os/file.h"
 #include "os/ownership.h"
 #include "store/job_store_database.h"
+#include "store/job_store_list.h"
 #include "store/job_store_log.h"
 #include "store/job_store_schema.h"
 #include "store/job_store_writer.h"
@@ -32,16 +33,28 @@ constexpr std::array<const char*, kJobStates> kNames = {"queued",     "fetching"
 
 #define WEIR_JOB_COLUMNS                                                                                          \
   "j.number, j.id, j.recipe, j.owner, j.request, j.labels, j.outcome, j.priority, j.state, j.paused, j.attempt, " \
-  "j.deaths, j.created, j.updated, j.started, j.ended, j.not_before, j.idempotency_key, j.request_digest"
+  "j.deaths, j.created, j.updated, j.started, j.ended, j.not_before, j.idempotency_key, j.request_digest, "       \
+  "(SELECT b.id FROM batches AS b WHERE b.number = j.batch)"
 constexpr std::string_view kFind = "SELECT " WEIR_JOB_COLUMNS " FROM jobs AS j WHERE j.id = ?";
+constexpr std::string_view kFindByNumber = "SELECT " WEIR_JOB_COLUMNS " FROM jobs AS j WHERE j.number = ?";
 constexpr std::string_view kFindByKey = "SELECT " WEIR_JOB_COLUMNS
                                         " FROM jobs AS j WHERE j.owner = ? AND j.idempotency_key = ?"
                                         " AND j.idempotency_key <> ''";
-constexpr std::string_view kActive =
-    "SELECT " WEIR_JOB_COLUMNS " FROM jobs AS j INDEXED BY jobs_active WHERE j.ended IS NULL ORDER BY j.number";
+constexpr std::string_view kActive = "SELECT " WEIR_JOB_COLUMNS
+                                     " FROM jobs AS j INDEXED BY jobs_active WHERE j.ended IS NULL AND j.number > ?"
+                                     " ORDER BY j.number LIMIT ?";
 constexpr std::string_view kEnded = "SELECT " WEIR_JOB_COLUMNS
                                     " FROM jobs AS j INDEXED BY jobs_ended WHERE j.state = ? AND j.ended < ?"
                                     " ORDER BY j.ended, j.number LIMIT ?";
+#define WEIR_BATCH_COLUMNS "id, owner, labels, jobs, created, idempotency_key, request_digest"
+constexpr std::string_view kFindBatch = "SELECT " WEIR_BATCH_COLUMNS " FROM batches WHERE id = ?";
+constexpr std::string_view kFindBatchByKey = "SELECT " WEIR_BATCH_COLUMNS
+                                             " FROM batches WHERE owner = ? AND idempotency_key = ?"
+                                             " AND idempotency_key <> ''";
+constexpr std::string_view kStatesOfBatch =
+    "SELECT state, 1 FROM jobs INDEXED BY jobs_by_batch WHERE batch = (SELECT number FROM batches WHERE id = ?)";
+constexpr std::string_view kTimeline =
+    "SELECT t.document FROM jobs AS j CROSS JOIN timelines AS t ON t.job = j.number WHERE j.id = ?";
 constexpr std::string_view kEventsOfJob =
     "SELECT e.id, j.id, e.time, e.type, e.data FROM jobs AS j CROSS JOIN events AS e INDEXED BY events_by_job"
     " ON e.job = j.number WHERE j.id = ? AND e.id > ? ORDER BY e.id LIMIT ?";
@@ -110,13 +123,21 @@ class SqliteJobStore final : public JobStore {
   void Commit(Change change, std::function<void(Result<Committed>)> done) override {
     writer_->Submit(std::move(change), std::move(done));
   }
+  void CommitBatch(BatchRecord batch, std::vector<Change> inserts,
+                   std::function<void(Result<Committed>)> done) override {
+    writer_->SubmitBatch({.record = std::move(batch), .inserts = std::move(inserts)}, std::move(done));
+  }
   void Flush() override { writer_->Flush(); }
   [[nodiscard]] Status CheckWhole() const override;
 
   Result<std::optional<JobRecord>> Find(const std::string& id) override;
   Result<std::optional<JobRecord>> FindByKey(const std::string& owner, const std::string& key) override;
-  Result<std::vector<JobRecord>> List(const JobFilter& filter, std::int64_t before, std::size_t limit) override;
-  Result<std::vector<JobRecord>> Active() override { return Jobs(sql_.active); }
+  Result<JobPage> List(const JobFilter& filter, std::int64_t before, std::size_t limit) override;
+  Result<std::vector<JobRecord>> Active(std::int64_t after, std::size_t limit) override;
+  Result<std::optional<BatchRecord>> FindBatch(const std::string& id) override;
+  Result<std::optional<BatchRecord>> FindBatchByKey(const std::string& owner, const std::string& key) override;
+  Result<std::vector<std::int64_t>> CountOfBatch(const std::string& id) override;
+  Result<std::string> Timeline(const std::string& job) override;
   Result<std::vector<EventRecord>> Events(const std::string& job, std::int64_t after, std::size_t limit) override;
   Result<std::int64_t> LastEventId() override;
   Result<std::vector<JobRecord>> EndedBefore(JobState state, WallTime time, std::size_t limit) override;
@@ -124,8 +145,9 @@ class SqliteJobStore final : public JobStore {
 
  private:
   struct Statements {
-    Statement find, find_by_key, active, ended, events_of_job, all_events, last_event, counters;
-    std::map<std::string, Statement> lists;  // by their text: one for each set of filters, 24 at most
+    Statement find, find_by_number, find_by_key, active, ended, events_of_job, all_events, last_event, counters;
+    Statement find_batch, find_batch_by_key, states_of_batch, timeline;
+    std::map<std::string, Statement> lists;  // by their text: one for each set of filters, 48 at most
   };
 
   SqliteJobStore(os::UniqueFd lock, std::string path, Database reader)
@@ -135,6 +157,9 @@ class SqliteJobStore final : public JobStore {
   // All rows of a statement whose values are bound.
   Result<std::vector<JobRecord>> Jobs(Statement& statement);
   Result<std::optional<JobRecord>> OneJob(Statement& statement);
+  static Result<std::optional<BatchRecord>> OneBatch(Statement& statement);
+  // Of rows with a state and a number, which add up.
+  static Result<std::vector<std::int64_t>> Counts(Statement& statement);
 
   // In this order: the last connection to close copies the log into the database, and the lock goes after that.
   os::UniqueFd lock_;
@@ -199,6 +224,7 @@ Result<std::unique_ptr<JobStore>> SqliteJobStore::Open(const std::string& folder
 
 Status SqliteJobStore::PrepareStatements() {
   WEIR_ASSIGN(sql_.find, reader_.Prepare(kFind));
+  WEIR_ASSIGN(sql_.find_by_number, reader_.Prepare(kFindByNumber));
   WEIR_ASSIGN(sql_.find_by_key, reader_.Prepare(kFindByKey));
   WEIR_ASSIGN(sql_.active, reader_.Prepare(kActive));
   WEIR_ASSIGN(sql_.ended, reader_.Prepare(kEnded));
@@ -206,6 +232,10 @@ Status SqliteJobStore::PrepareStatements() {
   WEIR_ASSIGN(sql_.all_events, reader_.Prepare(kAllEvents));
   WEIR_ASSIGN(sql_.last_event, reader_.Prepare(kLastEvent));
   WEIR_ASSIGN(sql_.counters, reader_.Prepare(kCounters));
+  WEIR_ASSIGN(sql_.find_batch, reader_.Prepare(kFindBatch));
+  WEIR_ASSIGN(sql_.find_batch_by_key, reader_.Prepare(kFindBatchByKey));
+  WEIR_ASSIGN(sql_.states_of_batch, reader_.Prepare(kStatesOfBatch));
+  WEIR_ASSIGN(sql_.timeline, reader_.Prepare(kTimeline));
   return {};
 }
 
@@ -247,6 +277,7 @@ Result<JobRecord> SqliteJobStore::RecordOf(const Statement& row) const {
   job.not_before = row.MaybeTime(16);
   job.idempotency_key = row.Text(17);
   job.request_digest = row.Text(18);
+  job.batch = row.Text(19);
   return job;
 }
 
@@ -278,45 +309,78 @@ Result<std::optional<JobRecord>> SqliteJobStore::FindByKey(const std::string& ow
   return OneJob(sql_.find_by_key.Bind(owner).Bind(key));
 }
 
-Result<std::vector<JobRecord>> SqliteJobStore::List(const JobFilter& filter, std::int64_t before, std::size_t limit) {
-  const bool by_label = !filter.label_key.empty();
-  const bool by_value = by_label && !filter.label_value.empty();
-  // The first given decides on the index: each is in the order of numbers, so that a page is a walk from the cursor.
-  std::string text = "SELECT " WEIR_JOB_COLUMNS " FROM ";
-  text += by_label                 ? "labels AS l CROSS JOIN jobs AS j ON j.number = l.number WHERE l.number < ?"
-          : !filter.owner.empty()  ? "jobs AS j INDEXED BY jobs_by_owner WHERE j.number < ?"
-          : filter.state           ? "jobs AS j INDEXED BY jobs_by_state WHERE j.number < ?"
-          : !filter.recipe.empty() ? "jobs AS j INDEXED BY jobs_by_recipe WHERE j.number < ?"
-                                   : "jobs AS j WHERE j.number < ?";
-  text += by_label ? " AND l.key = ?" : "";
-  text += by_value ? " AND l.value = ?" : "";
-  text += filter.owner.empty() ? "" : " AND j.owner = ?";
-  text += filter.state ? " AND j.state = ?" : "";
-  text += filter.recipe.empty() ? "" : " AND j.recipe = ?";
-  text += by_label ? " ORDER BY l.number DESC LIMIT ?" : " ORDER BY j.number DESC LIMIT ?";
-  auto found = sql_.lists.find(text);
+Result<JobPage> SqliteJobStore::List(const JobFilter& filter, std::int64_t before, std::size_t limit) {
+  ListWalk walk = WalkOf(filter);
+  auto found = sql_.lists.find(walk.sql);
   if (found == sql_.lists.end()) {
-    WEIR_ASSIGN(Statement prepared, reader_.Prepare(text));
-    found = sql_.lists.emplace(text, std::move(prepared)).first;
+    WEIR_ASSIGN(Statement prepared, reader_.Prepare(walk.sql));
+    found = sql_.lists.emplace(std::move(walk.sql), std::move(prepared)).first;
   }
-  Statement& list = found->second;
-  list.Bind(before > 0 ? before : INT64_MAX);
-  if (by_label) {
-    list.Bind(filter.label_key);
+  Statement& entries = found->second;
+  // The rows are read while the walk is not over, and so as they were when it began.
+  const RunGuard guard(entries);
+  for (const std::string_view value : walk.values) {
+    entries.Bind(value);
   }
-  if (by_value) {
-    list.Bind(filter.label_value);
+  entries.Bind(before > 0 ? before : INT64_MAX);
+  const std::size_t wanted = std::clamp<std::size_t>(limit, 1, kMostRows);
+  JobPage page;
+  std::int64_t last = 0;
+  for (std::size_t passed = 0;; ++passed) {
+    WEIR_ASSIGN(const bool more, entries.Step());
+    if (!more) {
+      return page;
+    }
+    if (page.jobs.size() == wanted || passed == kMostPassedOver) {
+      page.next = last;
+      return page;
+    }
+    last = entries.Int(0);
+    if (entries.Int(1) == 0) {
+      continue;
+    }
+    WEIR_ASSIGN(std::optional<JobRecord> job, OneJob(sql_.find_by_number.Bind(last)));
+    if (job) {
+      page.jobs.push_back(*std::move(job));
+    }
   }
-  if (!filter.owner.empty()) {
-    list.Bind(filter.owner);
+}
+
+Result<std::vector<JobRecord>> SqliteJobStore::Active(std::int64_t after, std::size_t limit) {
+  return Jobs(sql_.active.Bind(after).Bind(Limit(limit)));
+}
+
+Result<std::optional<BatchRecord>> SqliteJobStore::OneBatch(Statement& statement) {
+  const RunGuard guard(statement);
+  WEIR_ASSIGN(const bool row, statement.Step());
+  if (!row) {
+    return std::nullopt;
   }
-  if (filter.state) {
-    list.Bind(std::string_view(NameOf(*filter.state)));
-  }
-  if (!filter.recipe.empty()) {
-    list.Bind(filter.recipe);
-  }
-  return Jobs(list.Bind(Limit(limit)));
+  return BatchRecord{.id = statement.Text(0),
+                     .owner = statement.Text(1),
+                     .labels = statement.Text(2),
+                     .jobs = statement.Int(3),
+                     .created = statement.Time(4),
+                     .idempotency_key = statement.Text(5),
+                     .request_digest = statement.Text(6)};
+}
+
+Result<std::optional<BatchRecord>> SqliteJobStore::FindBatch(const std::string& id) {
+  return OneBatch(sql_.find_batch.Bind(id));
+}
+
+Result<std::optional<BatchRecord>> SqliteJobStore::FindBatchByKey(const std::string& owner, const std::string& key) {
+  return OneBatch(sql_.find_batch_by_key.Bind(owner).Bind(key));
+}
+
+Result<std::vector<std::int64_t>> SqliteJobStore::CountOfBatch(const std::string& id) {
+  return Counts(sql_.states_of_batch.Bind(id));
+}
+
+Result<std::string> SqliteJobStore::Timeline(const std::string& job) {
+  const RunGuard guard(sql_.timeline);
+  WEIR_ASSIGN(const bool row, sql_.timeline.Bind(job).Step());
+  return row ? sql_.timeline.Text(0) : std::string();
 }
 
 Result<std::vector<EventRecord>> SqliteJobStore::Events(const std::string& job, std::int64_t after,
@@ -351,19 +415,21 @@ Result<std::vector<JobRecord>> SqliteJobStore::EndedBefore(JobState state, WallT
   return Jobs(sql_.ended.Bind(std::string_view(NameOf(state))).Bind(time).Bind(Limit(limit)));
 }
 
-Result<std::vector<std::int64_t>> SqliteJobStore::CountByState() {
-  const RunGuard guard(sql_.counters);
+Result<std::vector<std::int64_t>> SqliteJobStore::Counts(Statement& statement) {
+  const RunGuard guard(statement);
   std::vector<std::int64_t> counts(kJobStates, 0);
   for (;;) {
-    WEIR_ASSIGN(const bool row, sql_.counters.Step());
+    WEIR_ASSIGN(const bool row, statement.Step());
     if (!row) {
       return counts;
     }
-    if (const auto state = JobStateOf(sql_.counters.Text(0)); state) {
-      counts.at(static_cast<std::size_t>(*state)) = sql_.counters.Int(1);
+    if (const auto state = JobStateOf(statement.Text(0)); state) {
+      counts.at(static_cast<std::size_t>(*state)) += statement.Int(1);
     }
   }
 }
+
+Result<std::vector<std::int64_t>> SqliteJobStore::CountByState() { return Counts(sql_.counters); }
 
 }  // namespace
 }  // namespace weir::store

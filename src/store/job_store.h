@@ -38,6 +38,7 @@ std::optional<JobState> JobStateOf(std::string_view name);
 struct JobRecord {
   std::string id;           // NewId
   std::int64_t number = 0;  // order of acceptance, from 1; given by the store at insertion
+  std::string batch;        // id of the batch that it came with; "" for none; given by CommitBatch, never changes
   std::string recipe;
   std::string owner;    // "" when nobody said
   std::string request;  // document: the whole request as accepted
@@ -57,6 +58,17 @@ struct JobRecord {
   std::string request_digest;          // what the key must come with again
 };
 
+// Many jobs that were accepted together. Goes with the last of them.
+struct BatchRecord {
+  std::string id;         // NewId
+  std::string owner;      // "" when nobody said
+  std::string labels;     // document: object of strings
+  std::int64_t jobs = 0;  // how many it came with; given by the store at insertion
+  WallTime created{};
+  std::string idempotency_key;  // unique with the owner among batches; "" for none
+  std::string request_digest;   // what the key must come with again
+};
+
 struct EventRecord {
   std::int64_t id = 0;  // given by the store; grows
   std::string job;
@@ -73,6 +85,8 @@ struct Change {
   // writes nothing, also not its event. That is how a late attempt cannot touch a job.
   std::optional<int> only_if_attempt;
   std::optional<EventRecord> event;  // id and job are filled in by the store
+  // kInsert, kUpdate: a document kept beside the job, not in its record; replaces the one before, goes with the job.
+  std::optional<std::string> timeline;
 };
 
 // What became durable.
@@ -81,19 +95,24 @@ struct Committed {
   std::int64_t event_id = 0;  // 0 without an event
 };
 
-// All that are given must hold. A page takes time for what it returns plus what it passes over: nothing with no
-// filter or with one; with several, index entries of the jobs that match the first given of label, owner, state,
-// recipe (with a label: their rows).
+// All that are given must hold.
 struct JobFilter {
   std::optional<JobState> state;
-  std::string recipe, owner;           // "" for any
+  std::string recipe, owner, batch;    // "" for any
   std::string label_key, label_value;  // "" for any; a value counts only with a key
 };
 
+struct JobPage {
+  std::vector<JobRecord> jobs;  // newest first
+  std::int64_t next = 0;        // `before` of the page that follows; 0: there is none
+};
+
 struct JobStoreSettings {
-  // Beyond either, Commit fails with kBusy at once; what is being written counts as waiting.
-  std::size_t most_waiting_changes = 4096;
-  Bytes most_waiting = Bytes::Mib(4);       // a single change of any size is taken while nothing waits
+  // Beyond either, Commit and CommitBatch fail with kBusy at once; what is being written counts as waiting. One batch
+  // at a time, or one change larger than most_waiting, may be beyond them, of any size: it does not count, so that
+  // the changes of running jobs find room behind it.
+  std::size_t most_waiting_changes = 4096;  // each job of a batch is one
+  Bytes most_waiting = Bytes::Mib(4);
   std::int64_t most_events_per_job = 1000;  // older ones go, the first and those of state changes stay
   Bytes page_cache = Bytes::Mib(1);         // of each of the two connections
   Bytes largest_file{};                     // jobs.db does not grow beyond it: kDiskFull; zero: as the disk allows
@@ -103,10 +122,10 @@ class JobStore {
  public:
   // `folder`: the data folder, which exists; files jobs.db, jobs.db-wal, jobs.db-shm (0600), and the lock "lock",
   // held from Open to the end of the destructor. `post` brings a function to the owner's thread; used for the answers
-  // of Commit. It is called from the writer's thread and from the owner's, and must stay callable until the
-  // destructor has returned. What it was given may run, or be destroyed unrun, at any time after that: it then does
-  // nothing. Errors: kBusy (another process has this folder), kDamaged (not a database of ours, or broken: says where
-  // and what to do), kTooNew (written by a later version; nothing was touched), kDiskFull, kOutputFolder,
+  // of Commit. It must not block (the writer's thread calls it as well as the owner's), and must stay callable until
+  // the destructor has returned. What it was given may run, or be destroyed unrun, at any time after that: it then
+  // does nothing. Errors: kBusy (another process has this folder), kDamaged (not a database of ours, or broken: says
+  // where and what to do), kTooNew (written by a later version; nothing was touched), kDiskFull, kOutputFolder,
   // kOutputUnwritable, kSystem. Open looks at heads, counters and the log, not at every page: that is CheckWhole.
   using Post = std::function<void(std::function<void()>)>;
   static Result<std::unique_ptr<JobStore>> Open(const std::string& folder, Post post, JobStoreSettings settings);
@@ -123,6 +142,11 @@ class JobStore {
   // for every later change: nothing more is written to a broken file), kTooLarge, kSystem, kInternal (a record that
   // contradicts itself).
   virtual void Commit(Change change, std::function<void(Result<Committed>)> done) = 0;
+  // As Commit, for many jobs that appear together or not at all, with their batch. `inserts` are kInsert; their
+  // `batch` is set here. Committed is of the last of them. Other changes wait meanwhile: about 50 us for each job.
+  // Errors also: kOutputExists (the batch's key is taken), kInternal (no jobs, or one that is not kInsert).
+  virtual void CommitBatch(BatchRecord batch, std::vector<Change> inserts,
+                           std::function<void(Result<Committed>)> done) = 0;
   // Blocks until everything handed in is on disk, or was refused. For shutdown; answers are posted as always.
   virtual void Flush() = 0;
   // Reads the whole file and says kDamaged where its structure is broken. Takes about a second for 100,000 jobs. Any
@@ -132,10 +156,18 @@ class JobStore {
   // Reads see what is durable. Owner's thread; microseconds for one row. Errors of all: kDamaged, kSystem.
   virtual Result<std::optional<JobRecord>> Find(const std::string& id) = 0;
   virtual Result<std::optional<JobRecord>> FindByKey(const std::string& owner, const std::string& key) = 0;
-  // Newest first; `before`: numbers below it (0: from the newest). At most `limit` (1 to 1000).
-  virtual Result<std::vector<JobRecord>> List(const JobFilter& filter, std::int64_t before, std::size_t limit) = 0;
-  // All that are not final, oldest first.
-  virtual Result<std::vector<JobRecord>> Active() = 0;
+  // Newest first; `before`: numbers below it (0: from the newest). At most `limit` (1 to 1000). Bounded in time also
+  // where the filters match little: it passes over 10,000 jobs at most, so a page may be short, or empty, and still
+  // have a `next`.
+  virtual Result<JobPage> List(const JobFilter& filter, std::int64_t before, std::size_t limit) = 0;
+  // Those that are not final, oldest first: numbers above `after` (0: from the oldest), at most `limit` (1 to 1000).
+  virtual Result<std::vector<JobRecord>> Active(std::int64_t after, std::size_t limit) = 0;
+  virtual Result<std::optional<BatchRecord>> FindBatch(const std::string& id) = 0;
+  virtual Result<std::optional<BatchRecord>> FindBatchByKey(const std::string& owner, const std::string& key) = 0;
+  // How many of its jobs are in each state, in the order of JobState; those removed since are in none.
+  virtual Result<std::vector<std::int64_t>> CountOfBatch(const std::string& id) = 0;
+  // The document that came last with a change of the job; "" before the first.
+  virtual Result<std::string> Timeline(const std::string& job) = 0;
   // Events with ids above `after`, of one job or ("") of all, oldest first. At most `limit` (1 to 1000).
   virtual Result<std::vector<EventRecord>> Events(const std::string& job, std::int64_t after, std::size_t limit) = 0;
   // The last id ever given, also when that event is gone; 0 before the first.

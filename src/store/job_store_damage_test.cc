@@ -10,14 +10,16 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <map>
 #include <random>
 #include <set>
 #include <thread>
 
-#include "store/job_store_schema.h"
+#include "store/job_store_fault_test_support.h"
 #include "store/job_store_test_support.h"
 
 namespace weir::store {
@@ -153,13 +155,13 @@ TEST_F(JobStoreDamageTest, ABrokenLogIsToldFromATornOne) {
   ExpectDamaged("head of its log");
   // Torn ends, as a power cut leaves them: the last change is gone, the others are there.
   put_back(whole.substr(0, whole.size() - 10));
-  EXPECT_THAT(Open().value()->List({}, 0, 100).value(), SizeIs(29));
+  EXPECT_THAT(Open().value()->List({}, 0, 100)->jobs, SizeIs(29));
   broken = whole;
   broken[whole.size() - 10] ^= 1;
   put_back(broken);
-  EXPECT_THAT(Open().value()->List({}, 0, 100).value(), SizeIs(29));
+  EXPECT_THAT(Open().value()->List({}, 0, 100)->jobs, SizeIs(29));
   put_back(whole);
-  EXPECT_THAT(Open().value()->List({}, 0, 100).value(), SizeIs(30));
+  EXPECT_THAT(Open().value()->List({}, 0, 100)->jobs, SizeIs(30));
 }
 
 TEST_F(JobStoreDamageTest, ABrokenPageIsFoundByReadsCommitsAndTheWholeCheck) {
@@ -190,44 +192,6 @@ TEST_F(JobStoreDamageTest, ABrokenPageIsFoundByReadsCommitsAndTheWholeCheck) {
   }
 }
 
-// A file that stopped at the first step, with rows in it.
-TEST_F(JobStoreDamageTest, AnOlderFileIsBroughtUpToDate) {
-  Write(folder_.file(), "");
-  {
-    auto old = folder_.Outside();
-    ASSERT_TRUE(old.Run(SchemaStep(0)));
-    ASSERT_TRUE(old.Run(R"sql(
-INSERT INTO jobs(id, recipe, owner, request, labels, outcome, priority, state, paused, attempt, created, updated, started,
-  ended, idempotency_key, request_digest)
-VALUES ('a', 'crop', 'alice', '{"r":1}', '{"team":"film"}', '', 60, 'running', 1, 3, 1000, 2000, 1500, NULL, 'k', 'd'),
-  ('b', 'trim', '', '{}', '{}', '{"f":1}', 50, 'failed', 0, 1, 1000, 2000, 1500, 2000, '', '');
-INSERT INTO events(job, time, type, data) VALUES (1, 1000, 'state', '{}'), (1, 1100, 'progress', '{}'),
-  (2, 1200, 'state', '{}');
-PRAGMA application_id = 0x57656972; PRAGMA user_version = 1)sql"));
-  }
-  for (int round = 0; round < 2; ++round) {
-    const auto store = Open({.most_events_per_job = 2}).value();
-    const auto job = store->Find("a").value().value();
-    EXPECT_EQ(job.number, 1);
-    EXPECT_EQ(job.request, R"({"r":1})");
-    EXPECT_EQ(job.state, JobState::kRunning);
-    EXPECT_TRUE(job.paused);
-    EXPECT_EQ(job.attempt, 3);
-    EXPECT_EQ(job.deaths, 0);
-    EXPECT_EQ(job.not_before, std::nullopt);
-    EXPECT_EQ(job.idempotency_key, "k");
-    EXPECT_THAT(store->Events("a", 0, 10).value(), SizeIs(2));
-    EXPECT_THAT(store->List({.label_key = "team", .label_value = "film"}, 0, 10).value(), SizeIs(1));
-    EXPECT_EQ(store->CountByState().value(), (std::vector<std::int64_t>{0, 0, 1, 0, 0, 0, 1, 0}));
-    // Old events count towards the bound.
-    ASSERT_TRUE(CommitAndWait(*store, owner_, Update(job, 3, MakeEvent("progress"))));
-    EXPECT_THAT(store->Events("a", 0, 10).value(), SizeIs(2));
-    EXPECT_TRUE(store->CheckWhole());
-  }
-  auto now = folder_.Outside();
-  EXPECT_EQ(now.Number("PRAGMA user_version").value(), NewestSchema());
-}
-
 TEST_F(JobStoreDamageTest, AFileThatMayNotGrowTakesChangesAgainWhenThereIsSpace) {
   const auto store = Open({.largest_file = Bytes::Kib(256)}).value();
   std::vector<std::string> ids;
@@ -240,12 +204,50 @@ TEST_F(JobStoreDamageTest, AFileThatMayNotGrowTakesChangesAgainWhenThereIsSpace)
   } while (done && ids.size() < 1000);
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().code, ErrorCode::kDiskFull) << Describe(done.error());
-  EXPECT_THAT(store->List({}, 0, 1000).value(), SizeIs(ids.size()));
+  EXPECT_THAT(store->List({}, 0, 1000)->jobs, SizeIs(ids.size()));
   EXPECT_EQ(store->CountByState().value()[0], static_cast<std::int64_t>(ids.size()));
   EXPECT_EQ(store->LastEventId().value(), static_cast<std::int64_t>(ids.size()));
   ASSERT_TRUE(CommitAndWait(*store, owner_, Remove(ids[0])));
   ASSERT_TRUE(CommitAndWait(*store, owner_, Remove(ids[1])));
   EXPECT_TRUE(CommitAndWait(*store, owner_, Insert(MakeJob())));
+  EXPECT_TRUE(store->CheckWhole());
+}
+
+// SQLite tells a used up quota as any failed write.
+TEST_F(JobStoreDamageTest, AUsedUpQuotaIsAFullDisk) {
+  const WriteFault fault;
+  const auto store = Open().value();
+  ASSERT_TRUE(CommitAndWait(*store, owner_, Insert(MakeJob())));
+  for (const int error : {EDQUOT, ENOSPC, EIO, EDQUOT}) {
+    const ErrorCode code = error == EIO ? ErrorCode::kSystem : ErrorCode::kDiskFull;
+    // The commit itself fails.
+    WriteFault::Begin(error);
+    auto done = CommitAndWait(*store, owner_, Insert(MakeJob()));
+    ASSERT_FALSE(done);
+    EXPECT_EQ(done.error().code, code) << Describe(done.error());
+    if (error == EDQUOT) {
+      EXPECT_THAT(done.error().detail, HasSubstr("quota"));
+    }
+    // Or a change before it, when the transaction is longer than the cache; and then not the first page.
+    for (const int after : {0, 100}) {
+      WriteFault::Begin(error, after);
+      done = CommitBatchAndWait(*store, owner_, MakeBatch(), Inserts(500, 5000));
+      ASSERT_FALSE(done);
+      EXPECT_EQ(done.error().code, code) << Describe(done.error());
+    }
+    std::vector<ErrorCode> codes;
+    for (int i = 0; i < 20; ++i) {
+      store->Commit(Insert(MakeJob()),
+                    [&](const Result<Committed>& result) { codes.push_back(result.error().code); });
+    }
+    ASSERT_TRUE(owner_.RunUntil([&] { return codes.size() == 20; }));
+    EXPECT_THAT(codes, ::testing::Each(code));
+    WriteFault::Pass();
+  }
+  EXPECT_TRUE(CommitAndWait(*store, owner_, Insert(MakeJob())));
+  EXPECT_TRUE(CommitBatchAndWait(*store, owner_, MakeBatch(), Inserts(500, 5000)));
+  EXPECT_EQ(store->CountByState().value()[0], 502);
+  EXPECT_EQ(store->LastEventId().value(), 502);
   EXPECT_TRUE(store->CheckWhole());
 }
 
@@ -307,20 +309,35 @@ TEST_F(JobStoreDamageTest, AMissingFolder) {
 
 // --- Killed --------------------------------------------------------------------------------------------------
 
-[[noreturn]] void CommitUntilKilled(const std::string& folder, int acknowledged) {
+struct Acknowledged {
+  std::int64_t last = 0;  // number
+  std::int64_t jobs = 0;  // of a batch; 0: a single one
+};
+
+// Single jobs and batches, some so large that the log has a part of them before they are committed.
+[[noreturn]] void CommitUntilKilled(const std::string& folder, int acknowledged, unsigned seed) {
   Owner owner;
-  auto opened = JobStore::Open(folder, owner.Post(), {});
+  auto opened =
+      JobStore::Open(folder, owner.Post(), {.most_waiting_changes = 100'000, .most_waiting = Bytes::Mib(256)});
   if (!opened) _exit(3);
+  std::mt19937 random(seed);
   std::size_t flying = 0;
   for (;;) {
     while (flying < 50) {
       ++flying;
-      (*opened)->Commit(Insert(MakeJob()), [&](const Result<Committed>& result) {
+      const auto what = random() % 20;
+      const int jobs = what == 0 ? 600 : what < 4 ? static_cast<int>(1 + random() % 40) : 0;
+      const auto done = [&flying, jobs, acknowledged](const Result<Committed>& result) {
         --flying;
         if (!result) _exit(4);
-        const std::int64_t number = result->number;
-        if (write(acknowledged, &number, sizeof(number)) != sizeof(number)) _exit(5);
-      });
+        const Acknowledged entry{.last = result->number, .jobs = jobs};
+        if (write(acknowledged, &entry, sizeof(entry)) != sizeof(entry)) _exit(5);
+      };
+      if (jobs == 0) {
+        (*opened)->Commit(Insert(MakeJob()), done);
+      } else {
+        (*opened)->CommitBatch(MakeBatch(), Inserts(jobs, jobs == 600 ? 2000 : 0), done);
+      }
     }
     if (!owner.RunUntil([&] { return flying < 25; })) _exit(6);
   }
@@ -331,13 +348,15 @@ TEST_F(JobStoreDamageTest, WhatWasAcknowledgedSurvivesAKill) {
   const int kills = wanted == nullptr ? 20 : std::atoi(wanted);
   std::mt19937 random(std::random_device{}());
   std::set<std::int64_t> acknowledged;
+  std::int64_t batches_acknowledged = 0;
   for (int kill_number = 0; kill_number < kills; ++kill_number) {
     int ends[2];
     ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+    const auto seed = static_cast<unsigned>(random());
     const pid_t child = fork();
     if (child == 0) {
       close(ends[0]);
-      CommitUntilKilled(folder_.path(), ends[1]);
+      CommitUntilKilled(folder_.path(), ends[1], seed);
     }
     close(ends[1]);
     // Every other one not before something was acknowledged, however slow the machine is.
@@ -347,11 +366,16 @@ TEST_F(JobStoreDamageTest, WhatWasAcknowledgedSurvivesAKill) {
       std::this_thread::sleep_for(std::chrono::milliseconds(random() % 200));
       kill(child, SIGKILL);
     });
-    std::int64_t number = 0;
-    while (read(ends[0], &number, sizeof(number)) == sizeof(number)) {
+    Acknowledged entry;
+    std::vector<Acknowledged> batches;
+    while (read(ends[0], &entry, sizeof(entry)) == sizeof(entry)) {
       working = true;
       working.notify_one();
-      EXPECT_TRUE(acknowledged.insert(number).second) << number << " was given twice";
+      if (entry.jobs > 0) batches.push_back(entry);
+      for (std::int64_t number = entry.last - std::max<std::int64_t>(entry.jobs, 1) + 1; number <= entry.last;
+           ++number) {
+        EXPECT_TRUE(acknowledged.insert(number).second) << number << " was given twice";
+      }
     }
     // A child that ended by itself is told below.
     working = true;
@@ -366,18 +390,36 @@ TEST_F(JobStoreDamageTest, WhatWasAcknowledgedSurvivesAKill) {
     ASSERT_TRUE(opened) << Describe(opened.error());
     ASSERT_TRUE((*opened)->CheckWhole());
     std::set<std::int64_t> present;
+    std::map<std::string, std::vector<std::int64_t>> by_batch;
     std::int64_t before = 0;
-    for (;;) {
+    do {
       const auto page = (*opened)->List({}, before, 1000).value();
-      if (page.empty()) break;
-      for (const auto& job : page) EXPECT_TRUE(present.insert(job.number).second);
-      before = page.back().number;
-    }
+      for (const auto& job : page.jobs) {
+        EXPECT_TRUE(present.insert(job.number).second);
+        if (!job.batch.empty()) by_batch[job.batch].push_back(job.number);
+      }
+      before = page.next;
+    } while (before != 0);
     EXPECT_TRUE(std::ranges::includes(present, acknowledged));
     EXPECT_EQ((*opened)->CountByState().value()[0], static_cast<std::int64_t>(present.size()));
     EXPECT_EQ((*opened)->LastEventId().value(), present.empty() ? 0 : *present.rbegin());
+    // Whole or not at all, and no batch without jobs.
+    std::map<std::int64_t, std::int64_t> by_last;
+    for (const auto& [id, numbers] : by_batch) {
+      const auto batch = (*opened)->FindBatch(id).value();
+      ASSERT_TRUE(batch) << id;
+      EXPECT_EQ(batch->jobs, static_cast<std::int64_t>(numbers.size()));
+      EXPECT_EQ(numbers.front() - numbers.back() + 1, batch->jobs);
+      by_last[numbers.front()] = batch->jobs;
+    }
+    for (const Acknowledged& batch : batches) EXPECT_EQ(by_last[batch.last], batch.jobs);
+    batches_acknowledged += static_cast<std::int64_t>(batches.size());
+    opened->reset();
+    EXPECT_EQ(folder_.Outside().Number("SELECT count(*) FROM batches").value(),
+              static_cast<std::int64_t>(by_batch.size()));
   }
   EXPECT_FALSE(acknowledged.empty());
+  EXPECT_GT(batches_acknowledged, 0);
 }
 
 // --- Figures -------------------------------------------------------------------------------------------------
@@ -436,25 +478,39 @@ TEST_F(JobStoreDamageTest, Figures) {
   EXPECT_TRUE(store->Find(last.id).value().has_value());
   std::cout << "find: " << since(start) << " ms\n";
   start = now();
-  EXPECT_FALSE(store->List({}, 0, 100).value().empty());
+  EXPECT_FALSE(store->List({}, 0, 100)->jobs.empty());
   std::cout << "page of 100: " << since(start) << " ms\n";
   start = now();
-  EXPECT_TRUE(
-      store->List({.state = JobState::kSucceeded, .recipe = "none", .owner = "alice"}, 0, 100).value().empty());
+  EXPECT_TRUE(store->List({.state = JobState::kSucceeded, .recipe = "none", .owner = "alice"}, 0, 100)->jobs.empty());
   std::cout << "page of nothing, three filters: " << since(start) << " ms\n";
   start = now();
-  EXPECT_TRUE(store->List({.owner = "nobody", .label_key = "team", .label_value = "film"}, 0, 100).value().empty());
+  EXPECT_TRUE(store->List({.owner = "nobody", .label_key = "team", .label_value = "film"}, 0, 100)->jobs.empty());
   std::cout << "page of nothing, label and owner: " << since(start) << " ms\n";
   start = now();
-  EXPECT_FALSE(store->Active().value().empty());
+  EXPECT_FALSE(store->Active(0, 1000).value().empty());
   std::cout << "active: " << since(start) << " ms\n";
   for (std::int64_t below = 0, pages = 0; pages < 20; ++pages) {
-    const auto page = store->List({}, below, 100).value();
-    if (page.empty()) break;
-    below = page.back().number;
+    below = store->List({}, below, 100)->next;
+    if (below == 0) break;
   }
   for (int i = 0; i < 200; ++i) ASSERT_TRUE(CommitAndWait(*store, owner_, Insert(MakeJob(i))));
   std::cout << "resident: " << ResidentKib() - before << " KiB more\n";
+  const int batch_jobs = std::min(jobs, 10'000);
+  const BatchRecord batch = MakeBatch();
+  auto inserts = Inserts(batch_jobs, 1000);
+  start = now();
+  const std::clock_t worked = std::clock();
+  ASSERT_TRUE(CommitBatchAndWait(*store, owner_, batch, std::move(inserts)));
+  const double took = since(start);
+  const double work = static_cast<double>(std::clock() - worked) * 1e6 / CLOCKS_PER_SEC / batch_jobs;
+  std::cout << "batch of " << batch_jobs << ": " << took << " ms; each job " << took * 1000 / batch_jobs << " us, "
+            << work << " us of processor time; " << ResidentKib() - before << " KiB more\n";
+  start = now();
+  EXPECT_EQ(store->CountOfBatch(batch.id).value()[0], batch_jobs);
+  std::cout << "count of it: " << since(start) << " ms\n";
+  start = now();
+  EXPECT_TRUE(store->List({.owner = "nobody", .batch = batch.id, .label_key = "team"}, 0, 100)->jobs.empty());
+  std::cout << "page of nothing, batch, owner and label: " << since(start) << " ms\n";
   start = now();
   EXPECT_TRUE(store->CheckWhole());
   std::cout << "whole check: " << since(start) << " ms\n";

@@ -1,6 +1,7 @@
 #include "store/job_store_database.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "base/text.h"
@@ -11,14 +12,22 @@ namespace {
 // A writer that is not us (somebody's shell) is waited for this long.
 constexpr int kPatienceMs = 2000;
 
+// Directly after a call that failed. sqlite3_system_errno does not know of a COMMIT that failed, so this asks errno,
+// which every call that may fail so begins with 0.
 Error ErrorOf(sqlite3* handle, int code) {
+  const int system_error = errno;
   const char* file = sqlite3_db_filename(handle, "main");
   // Asked for by the code: the connection's own message may be of another call.
   std::string found = sqlite3_errstr(code);
   if (sqlite3_extended_errcode(handle) == code && found != sqlite3_errmsg(handle)) {
     found += std::string(": ") + sqlite3_errmsg(handle);
   }
-  return DatabaseError(file == nullptr ? "" : file, code, found);
+  return DatabaseError(file == nullptr ? "" : file, code, system_error, found);
+}
+
+Error NoSpace(const std::string& name, const std::string& found) {
+  return {.code = ErrorCode::kDiskFull,
+          .detail = "no space left to write " + name + " (" + found + "); free some disk space"};
 }
 
 }  // namespace
@@ -30,15 +39,23 @@ Error Damaged(const std::string& file, const std::string& found) {
                     "them or start without: then the list of jobs and their events are lost, finished files are not"};
 }
 
-Error DatabaseError(const std::string& file, int code, const std::string& found) {
+Error DatabaseError(const std::string& file, int code, int system_error, const std::string& found) {
   const std::string name = Quoted(file);
-  switch (code & 0xff) {
+  const int primary = code & 0xff;
+  // The index of the log could not grow.
+  if (code == SQLITE_IOERR_SHMSIZE) {
+    return NoSpace(name + "-shm", found);
+  }
+  // SQLITE_FULL is only a write that failed with ENOSPC; a quota, or a flush that finds no space, comes as these.
+  if ((primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN) && (system_error == EDQUOT || system_error == ENOSPC)) {
+    return NoSpace(name, found + (system_error == EDQUOT ? ": the disk quota is used up" : ""));
+  }
+  switch (primary) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return Damaged(file, found);
     case SQLITE_FULL:
-      return {.code = ErrorCode::kDiskFull,
-              .detail = "no space left to write " + name + " (" + found + "); free some disk space"};
+      return NoSpace(name, found);
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:
     case SQLITE_PERM:
@@ -52,11 +69,6 @@ Error DatabaseError(const std::string& file, int code, const std::string& found)
     case SQLITE_TOOBIG:
       return {.code = ErrorCode::kTooLarge, .detail = "a document is too large for " + name + " (" + found + ")"};
     case SQLITE_IOERR:
-      // The index of the log could not grow.
-      if (code == SQLITE_IOERR_SHMSIZE) {
-        return {.code = ErrorCode::kDiskFull,
-                .detail = "no space left to write " + name + "-shm (" + found + "); free some disk space"};
-      }
       if (code == SQLITE_IOERR_CORRUPTFS) {
         return Damaged(file, found);
       }
@@ -105,6 +117,7 @@ Result<bool> Statement::Step() {
   if (failure_ != SQLITE_OK) {
     return std::unexpected(Failed(failure_));
   }
+  errno = 0;
   const int code = sqlite3_step(handle_.get());
   if (code == SQLITE_ROW) {
     return true;
@@ -153,10 +166,11 @@ Result<Database> Database::Open(const std::string& file, Mode mode, Bytes page_c
   sqlite3* handle = nullptr;
   const int flags = (mode == Mode::kWrite ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY) | SQLITE_OPEN_NOMUTEX |
                     SQLITE_OPEN_EXRESCODE;
+  errno = 0;
   const int code = sqlite3_open_v2(file.c_str(), &handle, flags, nullptr);
   database.handle_.reset(handle);
   if (code != SQLITE_OK) {
-    return Fail(DatabaseError(file, code, sqlite3_errstr(code)));
+    return Fail(DatabaseError(file, code, errno, sqlite3_errstr(code)));
   }
   sqlite3_busy_timeout(handle, kPatienceMs);
   sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
@@ -177,6 +191,7 @@ Result<Database> Database::Open(const std::string& file, Mode mode, Bytes page_c
 Result<Statement> Database::Prepare(std::string_view sql) {
   Statement statement;
   sqlite3_stmt* handle = nullptr;
+  errno = 0;
   const int code = sqlite3_prepare_v3(handle_.get(), sql.data(), static_cast<int>(sql.size()),
                                       SQLITE_PREPARE_PERSISTENT, &handle, nullptr);
   statement.handle_.reset(handle);
@@ -187,6 +202,7 @@ Result<Statement> Database::Prepare(std::string_view sql) {
 }
 
 Status Database::Run(const char* sql) {
+  errno = 0;
   if (const int code = sqlite3_exec(handle_.get(), sql, nullptr, nullptr, nullptr); code != SQLITE_OK) {
     return Fail(ErrorOf(handle_.get(), code));
   }
@@ -204,6 +220,7 @@ Result<std::int64_t> Database::Number(const char* sql) {
 
 Result<bool> Database::RunCheckpoint(Checkpoint checkpoint) {
   const int mode = checkpoint == Checkpoint::kPassive ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_RESTART;
+  errno = 0;
   const int code = sqlite3_wal_checkpoint_v2(handle_.get(), "main", mode, nullptr, nullptr);
   if ((code & 0xff) == SQLITE_BUSY) {
     return false;

@@ -16,8 +16,9 @@
 
 namespace weir::store {
 
-// What a result code of SQLite means to the owner of `file`, which is the path of the database.
-Error DatabaseError(const std::string& file, int code, const std::string& found);
+// What a result code of SQLite means to the owner of `file`, which is the path of the database. `system_error`: the
+// number of the system's refusal behind it, which alone tells a used up quota from a broken disk; 0 for none.
+Error DatabaseError(const std::string& file, int code, int system_error, const std::string& found);
 // kDamaged, with what was found and the way out.
 Error Damaged(const std::string& file, const std::string& found);
 

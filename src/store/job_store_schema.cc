@@ -91,6 +91,27 @@ ALTER TABLE jobs ADD COLUMN events INTEGER NOT NULL DEFAULT 0;
 UPDATE jobs SET events = (SELECT count(*) FROM events WHERE events.job = jobs.number);
 CREATE INDEX events_to_trim ON events(job, id) WHERE type <> 'state';
 )sql",
+    // To version 3: jobs that were accepted together, and what the children of a job used over time.
+    R"sql(
+CREATE TABLE batches(
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  owner TEXT NOT NULL,
+  labels TEXT NOT NULL,
+  jobs INTEGER NOT NULL,
+  created INTEGER NOT NULL,
+  idempotency_key TEXT NOT NULL,
+  request_digest TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX batches_by_key ON batches(owner, idempotency_key) WHERE idempotency_key <> '';
+ALTER TABLE jobs ADD COLUMN batch INTEGER REFERENCES batches(number);
+CREATE INDEX jobs_by_batch ON jobs(batch, number, state, recipe, owner) WHERE batch IS NOT NULL;
+CREATE TABLE timelines(job INTEGER PRIMARY KEY, document TEXT NOT NULL) STRICT;
+CREATE TRIGGER jobs_gone AFTER DELETE ON jobs BEGIN
+  DELETE FROM timelines WHERE job = old.number;
+  DELETE FROM batches WHERE number = old.batch AND NOT EXISTS (SELECT 1 FROM jobs WHERE batch = old.batch);
+END;
+)sql",
 };
 
 Status Migrate(Database& database, std::int64_t from) {
@@ -104,8 +125,6 @@ Status Migrate(Database& database, std::int64_t from) {
 }
 
 }  // namespace
-
-const char* SchemaStep(std::size_t from) { return kSteps.at(from); }
 
 std::int64_t NewestSchema() { return static_cast<std::int64_t>(kSteps.size()); }
 

@@ -1,7 +1,6 @@
 // The tables of jobs.db and the way to them from every earlier version. Format: docs/formats/jobs.md.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -12,8 +11,6 @@ namespace weir::store {
 
 inline constexpr std::int64_t kApplicationId = 0x57656972;  // "Weir"
 std::int64_t NewestSchema();
-// The statements that lead from version `from` to the next.
-const char* SchemaStep(std::size_t from);
 // kTooNew, with what to do.
 Error TooNew(const std::string& file, std::int64_t version);
 

@@ -1,6 +1,10 @@
-// What the tests of JobStore share: a temporary data folder, an owner's thread with a queue, and records.
+// What the tests of JobStore share: a temporary data folder, an owner's thread with a queue, records, and an
+// open store.
 #pragma once
 
+#include <gtest/gtest.h>
+
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
@@ -105,6 +109,17 @@ inline Result<Committed> CommitAndWait(JobStore& store, Owner& owner, Change cha
   return *std::move(answer);
 }
 
+inline Result<Committed> CommitBatchAndWait(JobStore& store, Owner& owner, BatchRecord batch,
+                                            std::vector<Change> inserts) {
+  std::optional<Result<Committed>> answer;
+  store.CommitBatch(std::move(batch), std::move(inserts),
+                    [&answer](Result<Committed> result) { answer = std::move(result); });
+  if (!owner.RunUntil([&] { return answer.has_value(); })) {
+    return Fail(ErrorCode::kTimedOut, "no answer");
+  }
+  return *std::move(answer);
+}
+
 inline WallTime At(int seconds) { return WallTime(std::chrono::seconds(1'800'000'000 + seconds)); }
 
 inline JobRecord MakeJob(int salt = 0) {
@@ -149,6 +164,90 @@ inline Change Remove(const std::string& id) {
   change.kind = Change::Kind::kRemove;
   change.job.id = id;
   return change;
+}
+
+inline BatchRecord MakeBatch(std::string key = "") {
+  BatchRecord batch;
+  batch.id = NewId();
+  batch.owner = "alice";
+  batch.labels = "{}";
+  batch.created = At(5);
+  batch.idempotency_key = std::move(key);
+  return batch;
+}
+
+inline std::vector<Change> Inserts(int jobs, std::size_t request_size = 0) {
+  std::vector<Change> inserts;
+  for (int i = 0; i < jobs; ++i) {
+    inserts.push_back(Insert(MakeJob(i)));
+    inserts.back().job.request.resize(std::max(inserts.back().job.request.size(), request_size), ' ');
+  }
+  return inserts;
+}
+
+// By value: a loop over a part of a temporary would outlive it.
+template <typename T>
+T Take(Result<T> result) {
+  return std::move(result).value();
+}
+
+class JobStoreTest : public ::testing::Test {
+ protected:
+  void SetUp() override { Open(); }
+  void Open(const JobStoreSettings& settings = {}) {
+    store_.reset();
+    auto opened = JobStore::Open(folder_.path(), owner_.Post(), settings);
+    ASSERT_TRUE(opened) << Describe(opened.error());
+    store_ = *std::move(opened);
+  }
+  Result<Committed> Commit(Change change) { return CommitAndWait(*store_, owner_, std::move(change)); }
+  Result<Committed> CommitBatch(BatchRecord batch, std::vector<Change> inserts) {
+    return CommitBatchAndWait(*store_, owner_, std::move(batch), std::move(inserts));
+  }
+  JobRecord Added(JobRecord job) {
+    const auto done = Commit(Insert(job));
+    EXPECT_TRUE(done) << Describe(done.error());
+    job.number = done ? done->number : 0;
+    return job;
+  }
+  static ErrorCode CodeOf(const Result<Committed>& result) {
+    EXPECT_FALSE(result);
+    return result ? ErrorCode::kTimedOut : result.error().code;
+  }
+  ErrorCode CodeOf(Change change) { return CodeOf(Commit(std::move(change))); }
+  // Of one page.
+  std::vector<std::int64_t> Numbers(const JobFilter& filter, std::int64_t before = 0, std::size_t limit = 1000) {
+    std::vector<std::int64_t> numbers;
+    for (const auto& job : Take(store_->List(filter, before, limit)).jobs) numbers.push_back(job.number);
+    return numbers;
+  }
+
+  DataFolder folder_;
+  Owner owner_;
+  std::unique_ptr<JobStore> store_;
+};
+
+inline void ExpectSame(const JobRecord& a, const JobRecord& b) {
+  EXPECT_EQ(a.id, b.id);
+  EXPECT_EQ(a.number, b.number);
+  EXPECT_EQ(a.batch, b.batch);
+  EXPECT_EQ(a.recipe, b.recipe);
+  EXPECT_EQ(a.owner, b.owner);
+  EXPECT_EQ(a.request, b.request);
+  EXPECT_EQ(a.labels, b.labels);
+  EXPECT_EQ(a.outcome, b.outcome);
+  EXPECT_EQ(a.priority, b.priority);
+  EXPECT_EQ(a.state, b.state);
+  EXPECT_EQ(a.paused, b.paused);
+  EXPECT_EQ(a.attempt, b.attempt);
+  EXPECT_EQ(a.deaths, b.deaths);
+  EXPECT_EQ(a.created, b.created);
+  EXPECT_EQ(a.updated, b.updated);
+  EXPECT_EQ(a.started, b.started);
+  EXPECT_EQ(a.ended, b.ended);
+  EXPECT_EQ(a.not_before, b.not_before);
+  EXPECT_EQ(a.idempotency_key, b.idempotency_key);
+  EXPECT_EQ(a.request_digest, b.request_digest);
 }
 
 }  // namespace weir::store

@@ -25,8 +25,14 @@ constexpr std::string_view kKeyTaken =
     "SELECT 1 FROM jobs WHERE owner = ? AND idempotency_key = ? AND idempotency_key <> '' AND number <> ?";
 constexpr std::string_view kInsert = R"sql(
 INSERT INTO jobs(id, recipe, owner, request, labels, created, idempotency_key, request_digest,
-  outcome, priority, state, paused, attempt, deaths, updated, started, ended, not_before, events)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?))sql";
+  outcome, priority, state, paused, attempt, deaths, updated, started, ended, not_before, events, batch)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0)))sql";
+constexpr std::string_view kBatchIdTaken = "SELECT 1 FROM batches WHERE id = ?";
+constexpr std::string_view kBatchKeyTaken =
+    "SELECT 1 FROM batches WHERE owner = ? AND idempotency_key = ? AND idempotency_key <> ''";
+constexpr std::string_view kInsertBatch = R"sql(
+INSERT INTO batches(id, owner, labels, jobs, created, idempotency_key, request_digest)
+VALUES (?, ?, ?, ?, ?, ?, ?))sql";
 // What changes in a job's life. The other columns are in indexes that would be written again.
 constexpr std::string_view kUpdate = R"sql(
 UPDATE jobs SET outcome = ?, priority = ?, state = ?, paused = ?, attempt = ?, deaths = ?, updated = ?, started = ?,
@@ -36,6 +42,8 @@ UPDATE jobs SET recipe = ?, owner = ?, request = ?, labels = ?, created = ?, ide
   outcome = ?, priority = ?, state = ?, paused = ?, attempt = ?, deaths = ?, updated = ?, started = ?,
   ended = ?, not_before = ?, events = events + ? WHERE number = ? RETURNING events)sql";
 constexpr std::string_view kRemove = "DELETE FROM jobs WHERE number = ?";
+constexpr std::string_view kTimeline = R"sql(
+INSERT INTO timelines(job, document) VALUES (?, ?) ON CONFLICT (job) DO UPDATE SET document = excluded.document)sql";
 constexpr std::string_view kEvent = "INSERT INTO events(job, time, type, data) VALUES (?, ?, ?, ?)";
 constexpr std::string_view kTrim = R"sql(
 DELETE FROM events WHERE id IN (
@@ -61,7 +69,20 @@ Bytes SizeOf(const Change& change) {
   if (change.event) {
     size += change.event->type.size() + change.event->data.size();
   }
+  if (change.timeline) {
+    size += change.timeline->size();
+  }
   return Bytes(size);
+}
+
+Bytes SizeOf(const Writer::Batch& batch) {
+  const BatchRecord& record = batch.record;
+  Bytes size(sizeof(record) + record.id.size() + record.owner.size() + record.labels.size() +
+             record.idempotency_key.size() + record.request_digest.size());
+  for (const Change& insert : batch.inserts) {
+    size += SizeOf(insert);
+  }
+  return size;
 }
 
 // Errors that are about the file or the disk, not about one change.
@@ -91,6 +112,10 @@ Status Writer::PrepareStatements() {
   WEIR_ASSIGN(sql_.update, database_.Prepare(kUpdate));
   WEIR_ASSIGN(sql_.update_all, database_.Prepare(kUpdateAll));
   WEIR_ASSIGN(sql_.remove, database_.Prepare(kRemove));
+  WEIR_ASSIGN(sql_.batch_id_taken, database_.Prepare(kBatchIdTaken));
+  WEIR_ASSIGN(sql_.batch_key_taken, database_.Prepare(kBatchKeyTaken));
+  WEIR_ASSIGN(sql_.insert_batch, database_.Prepare(kInsertBatch));
+  WEIR_ASSIGN(sql_.timeline, database_.Prepare(kTimeline));
   WEIR_ASSIGN(sql_.event, database_.Prepare(kEvent));
   WEIR_ASSIGN(sql_.trim, database_.Prepare(kTrim));
   WEIR_ASSIGN(sql_.trimmed, database_.Prepare(kTrimmed));
@@ -117,19 +142,36 @@ Writer::~Writer() {
 
 void Writer::Submit(Change change, Done done) {
   const Bytes size = SizeOf(change);
+  HandIn({.what = std::move(change), .done = std::move(done), .size = size});
+}
+
+void Writer::SubmitBatch(Batch batch, Done done) {
+  const Bytes size = SizeOf(batch);
+  const std::size_t changes = std::max<std::size_t>(batch.inserts.size(), 1);
+  HandIn({.what = std::move(batch), .done = std::move(done), .changes = changes, .size = size});
+}
+
+void Writer::HandIn(Waiting waiting) {
   {
     const MutexLock lock(mutex_);
-    if (unwritten_ == 0 ||
-        (unwritten_ < settings_.most_waiting_changes && unwritten_size_ + size <= settings_.most_waiting)) {
-      waiting_.push_back({.change = std::move(change), .done = std::move(done), .size = size});
+    const bool fits =
+        unwritten_changes_ + waiting.changes <= std::max<std::size_t>(settings_.most_waiting_changes, 1) &&
+        unwritten_size_ + waiting.size <= settings_.most_waiting;
+    // One at a time, and apart from the bounds: while it is written the small ones still find room.
+    waiting.beyond =
+        !fits && !beyond_ && (std::holds_alternative<Batch>(waiting.what) || waiting.size > settings_.most_waiting);
+    if (fits || waiting.beyond) {
       ++unwritten_;
-      unwritten_size_ += size;
+      unwritten_changes_ += fits ? waiting.changes : 0;
+      unwritten_size_ += fits ? waiting.size : Bytes();
+      beyond_ = beyond_ || waiting.beyond;
+      waiting_.push_back(std::move(waiting));
       handed_in_.NotifyOne();
       return;
     }
   }
   std::vector<Answer> refusal;
-  refusal.push_back({.done = std::move(done),
+  refusal.push_back({.done = std::move(waiting.done),
                      .result = Fail(ErrorCode::kBusy, "too many changes wait to be written to " +
                                                           Quoted(database_.file()) + "; come again later")});
   Post(std::move(refusal));
@@ -158,7 +200,7 @@ void Writer::Post(std::vector<Answer> answers) {
 
 void Writer::Loop() {
   for (;;) {
-    std::vector<Waiting> batch;
+    std::vector<Waiting> taken;
     {
       const MutexLock lock(mutex_);
       while (waiting_.empty() && !closing_) {
@@ -167,23 +209,29 @@ void Writer::Loop() {
       if (waiting_.empty()) {
         return;
       }
-      while (!waiting_.empty() && batch.size() < kMostInTransaction) {
-        batch.push_back(std::move(waiting_.front()));
+      std::size_t changes = 0;
+      // A large batch goes alone, so that what came before it is not kept by it.
+      while (!waiting_.empty() && (taken.empty() || changes + waiting_.front().changes <= kMostInTransaction)) {
+        changes += waiting_.front().changes;
+        taken.push_back(std::move(waiting_.front()));
         waiting_.pop_front();
       }
     }
-    Results results = Write(batch);
+    Results results = Write(taken);
     std::vector<Answer> answers;
-    Bytes size;
-    for (std::size_t i = 0; i < batch.size(); ++i) {
-      answers.push_back({.done = std::move(batch[i].done), .result = std::move(results[i])});
-      size += batch[i].size;
+    for (std::size_t i = 0; i < taken.size(); ++i) {
+      answers.push_back({.done = std::move(taken[i].done), .result = std::move(results[i])});
+      taken[i].what = Change();  // a batch is large
     }
     bool closing = false;
     {
       const MutexLock lock(mutex_);
-      unwritten_ -= batch.size();
-      unwritten_size_ -= size;
+      unwritten_ -= taken.size();
+      for (const Waiting& written : taken) {
+        unwritten_changes_ -= written.beyond ? 0 : written.changes;
+        unwritten_size_ -= written.beyond ? Bytes() : written.size;
+        beyond_ = beyond_ && !written.beyond;
+      }
       closing = closing_;
       if (closing) {
         for (Answer& answer : answers) {
@@ -199,8 +247,8 @@ void Writer::Loop() {
   }
 }
 
-Writer::Results Writer::Write(std::span<Waiting> batch) {
-  Result<Results> written = damage_ ? Result<Results>(Fail(*damage_)) : Transact(batch);
+Writer::Results Writer::Write(std::span<Waiting> taken) {
+  Result<Results> written = damage_ ? Result<Results>(Fail(*damage_)) : Transact(taken);
   if (written) {
     return *std::move(written);
   }
@@ -209,28 +257,31 @@ Writer::Results Writer::Write(std::span<Waiting> batch) {
     damage_ = error;
   }
   // One change that does not fit must not take smaller ones along.
-  if (error.code == ErrorCode::kDiskFull && batch.size() > 1) {
+  if (error.code == ErrorCode::kDiskFull && taken.size() > 1) {
     Results results;
-    for (std::size_t i = 0; i < batch.size(); ++i) {
-      Results one = Write(batch.subspan(i, 1));
+    for (std::size_t i = 0; i < taken.size(); ++i) {
+      Results one = Write(taken.subspan(i, 1));
       results.push_back(std::move(one.front()));
     }
     return results;
   }
-  return Results(batch.size(), Fail(error));
+  return Results(taken.size(), Fail(error));
 }
 
-Result<Writer::Results> Writer::Transact(std::span<Waiting> batch) {
+Result<Writer::Results> Writer::Transact(std::span<Waiting> taken) {
   const auto give_up = [this](Error error) {
     database_.RollBack();
     return Fail(std::move(error));
   };
   WEIR_TRY(sql_.begin.Run());
   Results results;
-  for (const Waiting& waiting : batch) {
-    Result<Committed> result = ApplyInSavepoint(waiting.change);
+  for (const Waiting& waiting : taken) {
+    // Under a savepoint SQLite keeps what every statement overwrites until the savepoint ends, and finds its way
+    // through that again after each: a batch of 10,000 jobs would take half a minute and tens of MiB.
+    const bool alone = taken.size() == 1;
+    Result<Committed> result = alone ? Apply(waiting) : ApplyInSavepoint(waiting);
     // Some errors end the transaction, and with it the changes before this one.
-    if (!result && (!database_.in_transaction() || ConcernsAll(result.error().code))) {
+    if (!result && (alone || !database_.in_transaction() || ConcernsAll(result.error().code))) {
       return give_up(std::move(result).error());
     }
     results.push_back(std::move(result));
@@ -241,9 +292,9 @@ Result<Writer::Results> Writer::Transact(std::span<Waiting> batch) {
   return results;
 }
 
-Result<Committed> Writer::ApplyInSavepoint(const Change& change) {
+Result<Committed> Writer::ApplyInSavepoint(const Waiting& waiting) {
   WEIR_TRY(sql_.savepoint.Run());
-  Result<Committed> result = Apply(change);
+  Result<Committed> result = Apply(waiting);
   if (!result && database_.in_transaction()) {
     WEIR_TRY(sql_.undo.Run());
   }
@@ -253,9 +304,48 @@ Result<Committed> Writer::ApplyInSavepoint(const Change& change) {
   return result;
 }
 
+Result<Committed> Writer::Apply(const Waiting& waiting) {
+  return std::visit([this](const auto& what) { return Apply(what); }, waiting.what);
+}
+
+Result<Committed> Writer::Apply(const Batch& batch) {
+  const BatchRecord& record = batch.record;
+  const auto is_insert = [](const Change& change) { return change.kind == Change::Kind::kInsert; };
+  if (batch.inserts.empty() || !std::ranges::all_of(batch.inserts, is_insert)) {
+    return Fail(ErrorCode::kInternal, "a batch has at least one job, and nothing but new ones");
+  }
+  {
+    const RunGuard guard(sql_.batch_id_taken);
+    WEIR_ASSIGN(const bool taken, sql_.batch_id_taken.Bind(record.id).Step());
+    if (taken) {
+      return Fail(ErrorCode::kConflict, "there is a batch " + Quoted(record.id) + " already");
+    }
+  }
+  {
+    const RunGuard guard(sql_.batch_key_taken);
+    WEIR_ASSIGN(const bool taken, sql_.batch_key_taken.Bind(record.owner).Bind(record.idempotency_key).Step());
+    if (taken) {
+      return Fail(ErrorCode::kOutputExists,
+                  "the idempotency key " + Quoted(record.idempotency_key) + " is that of another batch");
+    }
+  }
+  sql_.insert_batch.Bind(record.id).Bind(record.owner).Bind(record.labels);
+  sql_.insert_batch.Bind(static_cast<std::int64_t>(batch.inserts.size())).Bind(record.created);
+  WEIR_TRY(sql_.insert_batch.Bind(record.idempotency_key).Bind(record.request_digest).Run());
+  const std::int64_t number = database_.last_row();
+  Committed last;
+  for (const Change& insert : batch.inserts) {
+    WEIR_ASSIGN(last, Insert(insert, number));
+  }
+  return last;
+}
+
 Result<Committed> Writer::Apply(const Change& change) {
   if (change.kind == Change::Kind::kInsert) {
-    return Insert(change);
+    if (!change.job.batch.empty()) {
+      return Fail(ErrorCode::kInternal, "job " + Quoted(change.job.id) + " can join a batch only when that begins");
+    }
+    return Insert(change, 0);
   }
   std::int64_t number = 0;
   std::int64_t attempt = 0;
@@ -283,7 +373,7 @@ Result<Committed> Writer::Apply(const Change& change) {
   return Update(change, number, as_accepted);
 }
 
-Result<Committed> Writer::Insert(const Change& change) {
+Result<Committed> Writer::Insert(const Change& change, std::int64_t batch) {
   const JobRecord& job = change.job;
   {
     const RunGuard guard(sql_.id_taken);
@@ -296,8 +386,9 @@ Result<Committed> Writer::Insert(const Change& change) {
   sql_.insert.Bind(job.id);
   BindAccepted(sql_.insert, job);
   BindLife(sql_.insert, job);
-  WEIR_TRY(sql_.insert.Bind(change.event ? 1 : 0).Run());
+  WEIR_TRY(sql_.insert.Bind(change.event ? 1 : 0).Bind(batch).Run());
   Committed committed{.number = database_.last_row()};
+  WEIR_TRY(SetTimeline(change, committed.number));
   if (change.event) {
     WEIR_ASSIGN(committed.event_id, AddEvent(*change.event, committed.number, 1));
   }
@@ -336,11 +427,16 @@ Result<Committed> Writer::Update(const Change& change, std::int64_t number, bool
     }
     events = update.Int(0);
   }
+  WEIR_TRY(SetTimeline(change, number));
   Committed committed{.number = number};
   if (change.event) {
     WEIR_ASSIGN(committed.event_id, AddEvent(*change.event, number, events));
   }
   return committed;
+}
+
+Status Writer::SetTimeline(const Change& change, std::int64_t number) {
+  return change.timeline ? sql_.timeline.Bind(number).Bind(*change.timeline).Run() : Status();
 }
 
 // `events`: how many the job has, with this one.

@@ -1,5 +1,6 @@
 // Writer: the one connection that writes, on a thread of its own. It takes what waits, applies it in one transaction
-// with a savepoint for each change, commits once, and posts all answers together.
+// with a savepoint for each change or batch (a large batch alone, without), commits once, and posts all answers
+// together.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <thread>
+#include <variant>
 #include <vector>
 
 #include "base/mutex.h"
@@ -22,6 +24,10 @@ namespace weir::store {
 class Writer {
  public:
   using Done = std::function<void(Result<Committed>)>;
+  struct Batch {
+    BatchRecord record;
+    std::vector<Change> inserts;
+  };
   // `database`: with the newest schema, not used by anybody else.
   static Result<std::unique_ptr<Writer>> Start(Database database, JobStore::Post post,
                                                const JobStoreSettings& settings);
@@ -31,13 +37,16 @@ class Writer {
   ~Writer();
 
   void Submit(Change change, Done done);
+  void SubmitBatch(Batch batch, Done done);
   void Flush();
 
  private:
   struct Waiting {
-    Change change;
+    std::variant<Change, Batch> what;
     Done done;
+    std::size_t changes = 1;
     Bytes size;
+    bool beyond = false;  // taken above the bounds, and not counted in them
   };
   struct Answer {
     Done done;
@@ -45,25 +54,31 @@ class Writer {
   };
   using Results = std::vector<Result<Committed>>;
   struct Statements {
-    Statement find, id_taken, key_taken, insert, update, update_all, remove, event, trim, trimmed;
+    Statement find, id_taken, key_taken, insert, update, update_all, remove, timeline, event, trim, trimmed;
+    Statement batch_id_taken, batch_key_taken, insert_batch;
     Statement begin, savepoint, release, undo, commit;
   };
 
   Writer(Database database, JobStore::Post post, const JobStoreSettings& settings)
       : database_(std::move(database)), post_(std::move(post)), settings_(settings) {}
   Status PrepareStatements();
+  void HandIn(Waiting waiting);
   void Post(std::vector<Answer> answers);
 
   // The writer's thread.
   void Loop();
-  Results Write(std::span<Waiting> batch);
-  Result<Results> Transact(std::span<Waiting> batch);
-  Result<Committed> ApplyInSavepoint(const Change& change);
+  Results Write(std::span<Waiting> taken);
+  Result<Results> Transact(std::span<Waiting> taken);
+  Result<Committed> ApplyInSavepoint(const Waiting& waiting);
+  Result<Committed> Apply(const Waiting& waiting);
   Result<Committed> Apply(const Change& change);
-  Result<Committed> Insert(const Change& change);
+  Result<Committed> Apply(const Batch& batch);
+  // `batch`: its number; 0 for none.
+  Result<Committed> Insert(const Change& change, std::int64_t batch);
   Status CheckKey(const JobRecord& job, std::int64_t number);
   // `as_accepted`: what never changes in a job's life has not.
   Result<Committed> Update(const Change& change, std::int64_t number, bool as_accepted);
+  Status SetTimeline(const Change& change, std::int64_t number);
   Result<std::int64_t> AddEvent(const EventRecord& event, std::int64_t number, std::int64_t events);
   void CutLog();
 
@@ -80,8 +95,11 @@ class Writer {
   Condition handed_in_;
   Condition written_;
   std::deque<Waiting> waiting_ WEIR_GUARDED_BY(mutex_);
-  std::size_t unwritten_ WEIR_GUARDED_BY(mutex_) = 0;  // waiting_ and what the thread has taken from it
+  // Of waiting_ and what the thread has taken from it.
+  std::size_t unwritten_ WEIR_GUARDED_BY(mutex_) = 0;  // items
+  std::size_t unwritten_changes_ WEIR_GUARDED_BY(mutex_) = 0;
   Bytes unwritten_size_ WEIR_GUARDED_BY(mutex_);
+  bool beyond_ WEIR_GUARDED_BY(mutex_) = false;  // one of them was taken above the bounds
   bool closing_ WEIR_GUARDED_BY(mutex_) = false;
   std::vector<Answer> dropped_ WEIR_GUARDED_BY(mutex_);  // destroyed by the owner's thread
   std::thread thread_;

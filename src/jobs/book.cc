@@ -1,0 +1,197 @@
+#include "jobs/book.h"
+
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/json.hpp>
+#include <utility>
+
+#include "base/log.h"
+#include "jobs/account_json.h"
+
+namespace weir::jobs {
+namespace {
+
+constexpr std::chrono::seconds kWriteAgain{1};
+
+}  // namespace
+
+Book::Book(boost::asio::io_context& loop, const Clock& clock, store::JobStore& store,
+           std::function<bool(const std::string&)> at_rest)
+    : loop_(loop), clock_(clock), store_(store), at_rest_(std::move(at_rest)), again_(loop) {}
+
+ActiveJob* Book::Find(const std::string& id) {
+  const auto found = jobs_.find(id);
+  return found == jobs_.end() ? nullptr : &found->second;
+}
+
+Result<ActiveJob*> Book::Wake(const std::string& id) {
+  if (ActiveJob* job = Find(id)) {
+    return job;
+  }
+  WEIR_ASSIGN(auto record, store_.Find(id));
+  if (!record || store::IsFinal(record->state)) {
+    return nullptr;
+  }
+  return &Add(*std::move(record));
+}
+
+ActiveJob& Book::Add(store::JobRecord record) {
+  const std::string id = record.id;
+  ActiveJob& job = jobs_[id];
+  if (auto stored = RequestFromDocument(record.recipe, record.request)) {
+    job.stored = *std::move(stored);
+  } else {
+    job.unreadable = std::move(stored).error();
+  }
+  job.record = std::move(record);
+  job.version = ++version_;
+  return job;
+}
+
+void Book::Rest(const std::string& id) {
+  const ActiveJob* job = Find(id);
+  if (job != nullptr && job->record.state == store::JobState::kQueued && !job->run && job->writing == 0 &&
+      job->unsaved.empty() && !job->cancelled && job->cancels.empty() && job->afterwards.empty()) {
+    jobs_.erase(id);
+    WakeWatchers();
+  }
+}
+
+ActiveJob Book::Take(const std::string& id) {
+  auto node = jobs_.extract(id);
+  Touch();
+  return node ? std::move(node.mapped()) : ActiveJob();
+}
+
+void Book::Enter(ActiveJob& job, store::JobState state) const {
+  job.record.state = state;
+  job.record.updated = clock_.WallNow();
+  if (store::IsFinal(state)) {
+    job.record.ended = job.record.updated;
+  }
+}
+
+std::string Book::EventData(const store::JobRecord& record, const std::string& note) {
+  boost::json::object data{
+      {"state", store::NameOf(record.state)}, {"attempt", record.attempt}, {"paused", record.paused}};
+  if (!note.empty()) {
+    data["note"] = Text(note);
+  }
+  return boost::json::serialize(data);
+}
+
+void Book::Save(ActiveJob& job, const std::string& type, const std::string& note, std::function<void()> then,
+                bool with_timeline) {
+  store::EventRecord event{
+      .id = 0, .job = {}, .time = clock_.WallNow(), .type = type, .data = EventData(job.record, note)};
+  Touch(job);
+  if (!job.unsaved.empty()) {
+    job.unsaved.push_back({.event = std::move(event), .then = std::move(then)});
+    return;
+  }
+  Write(job, event, std::move(then), with_timeline);
+}
+
+void Book::Write(ActiveJob& job, const store::EventRecord& event, std::function<void()> then, bool with_timeline) {
+  store::Change change{
+      .kind = store::Change::Kind::kUpdate, .job = job.record, .only_if_attempt = {}, .event = event, .timeline = {}};
+  if (with_timeline && !job.timeline.empty()) {
+    change.timeline = job.timeline.AsJson();
+  }
+  ++job.writing;
+  store_.Commit(std::move(change), alive_.Guard([this, id = job.record.id, event,
+                                                 then = std::move(then)](const Result<store::Committed>& done) {
+    ActiveJob* written = Find(id);
+    if (written != nullptr) {
+      --written->writing;
+    }
+    if (done) {
+      Touch();
+      if (then) {
+        then();
+      }
+      return Rest(id);
+    }
+    log::Error("job " + id + " could not be written, again in a second: " + Describe(done.error()));
+    if (written != nullptr) {
+      written->unsaved.push_back({.event = event, .then = then});
+      WriteUnsaved();
+    }
+  }));
+}
+
+void Book::WriteUnsaved() {
+  if (std::exchange(writing_again_, true)) {
+    return;
+  }
+  again_.expires_after(kWriteAgain);
+  again_.async_wait(alive_.Guard([this](const boost::system::error_code& error) {
+    writing_again_ = false;
+    if (error) {
+      return;
+    }
+    for (auto& [id, job] : jobs_) {
+      for (auto& unsaved : std::exchange(job.unsaved, {})) {
+        Write(job, unsaved.event, std::move(unsaved.then), true);
+      }
+    }
+  }));
+}
+
+void Book::Touch(ActiveJob& job) {
+  job.version = ++version_;
+  WakeWatchers();
+}
+
+void Book::Touch() {
+  ++version_;
+  WakeWatchers();
+}
+
+void Book::WakeWatchers() {
+  for (auto* timer : std::exchange(watchers_, {})) {
+    timer->cancel();
+  }
+}
+
+boost::asio::awaitable<void> Book::Changed(std::string id, std::uint64_t version, SteadyTime until) {
+  const auto unchanged = [&] {
+    if (id.empty()) {
+      return version_ == version;
+    }
+    if (const ActiveJob* job = Find(id)) {
+      return !job->ending && job->version == version;
+    }
+    return version == 0 && at_rest_(id);
+  };
+  const std::weak_ptr<int> alive = alive_.token();
+  while (unchanged() && clock_.Now() < until) {
+    boost::asio::steady_timer timer(loop_);
+    timer.expires_at(std::chrono::time_point_cast<boost::asio::steady_timer::duration>(until));
+    // Taken out again however this ends, also when the coroutine is destroyed while it waits.
+    struct Watch {
+      std::weak_ptr<int> alive;
+      std::set<boost::asio::steady_timer*>& watchers;
+      boost::asio::steady_timer* timer;
+      Watch(std::weak_ptr<int> token, std::set<boost::asio::steady_timer*>& all, boost::asio::steady_timer* one)
+          : alive(std::move(token)), watchers(all), timer(one) {
+        watchers.insert(timer);
+      }
+      Watch(const Watch&) = delete;
+      Watch& operator=(const Watch&) = delete;
+      ~Watch() {
+        if (!alive.expired()) {
+          watchers.erase(timer);
+        }
+      }
+    };
+    const Watch watch(alive, watchers_, &timer);
+    boost::system::error_code ignored;
+    co_await timer.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
+    if (alive.expired()) {
+      co_return;
+    }
+  }
+}
+
+}  // namespace weir::jobs

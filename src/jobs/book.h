@@ -1,0 +1,118 @@
+// Book: the jobs that something happens to, their changes on the way to the disk, and those who watch them. A job
+// that only waits for its turn is at rest: on disk and in the scheduler's line, not here; it is woken by whatever
+// happens to it next. So memory is taken by what goes on, not by what waits.
+//
+// Threads: the loop's only. Knows no scheduler and starts nothing.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "jobs/alive.h"
+#include "jobs/run.h"
+#include "jobs/service.h"
+#include "jobs/stored_request.h"
+#include "jobs/timeline.h"
+#include "store/job_store.h"
+
+namespace weir::jobs {
+
+// One that is awake.
+struct ActiveJob {
+  store::JobRecord record;
+  StoredRequest stored;
+  std::optional<Error> unreadable;  // the stored request is of a version that knew other words
+
+  std::unique_ptr<Run> run;
+  std::string plan;
+  std::optional<media::Progress> progress;
+  std::optional<MediaTime> length;  // of the output
+  std::int64_t frames = 0;          // forecast; 0: unknown
+  Bytes lease;
+  Bytes memory;  // highest sampled so far, of the working child
+  Timeline timeline{128};
+  SteadyTime began{};
+  SteadyTime told{};          // when watchers last heard of progress
+  std::uint64_t version = 0;  // of all versions of all jobs, its own last
+
+  bool ending = false;   // the last change is on its way to the disk
+  bool leaving = false;  // shutdown: back to the queue
+  std::optional<Error> cancelled;
+  std::vector<Answer> cancels;                    // who asked for it
+  std::vector<std::function<void()>> afterwards;  // asked while `ending`, of the ended job
+
+  struct Unsaved {
+    store::EventRecord event;
+    std::function<void()> then;
+  };
+  std::vector<Unsaved> unsaved;  // changes that could not be written yet, in their order
+  std::size_t writing = 0;       // changes that the store has not answered yet
+};
+
+class Book {
+ public:
+  using Jobs = std::map<std::string, ActiveJob, std::less<>>;
+
+  // All outlive the book. `at_rest` says whether a job waits for its turn.
+  Book(boost::asio::io_context& loop, const Clock& clock, store::JobStore& store,
+       std::function<bool(const std::string&)> at_rest);
+  Book(const Book&) = delete;
+  Book& operator=(const Book&) = delete;
+  ~Book() = default;
+
+  [[nodiscard]] Jobs& awake() { return jobs_; }
+  [[nodiscard]] const Jobs& awake() const { return jobs_; }
+  // nullptr: at rest, ended or unknown.
+  ActiveJob* Find(const std::string& id);
+  // Wakes it when it is at rest; nullptr when it has ended or is unknown. Errors: of the store.
+  Result<ActiveJob*> Wake(const std::string& id);
+  // One that the store has, as it is there.
+  ActiveJob& Add(store::JobRecord record);
+  // Lets go of a job that is queued and has nothing more to be done about it; otherwise nothing happens.
+  void Rest(const std::string& id);
+  // Its end is on disk.
+  ActiveJob Take(const std::string& id);
+
+  void Enter(ActiveJob& job, store::JobState state) const;
+  [[nodiscard]] static std::string EventData(const store::JobRecord& record, const std::string& note);
+  // Writes the job as it is now with an event, and its timeline when `with_timeline`. `then` hears when it is on
+  // disk; what cannot be written now is written again, in its order, until it can.
+  void Save(ActiveJob& job, const std::string& type, const std::string& note, std::function<void()> then = {},
+            bool with_timeline = false);
+
+  // Something about the job changed: its watchers look again.
+  void Touch(ActiveJob& job);
+  void Touch();  // something about some job
+  [[nodiscard]] std::uint64_t version() const { return version_; }
+  // As of JobService.
+  boost::asio::awaitable<void> Changed(std::string id, std::uint64_t version, SteadyTime until);
+
+ private:
+  void Write(ActiveJob& job, const store::EventRecord& event, std::function<void()> then, bool with_timeline);
+  void WriteUnsaved();
+  void WakeWatchers();
+
+  boost::asio::io_context& loop_;
+  const Clock& clock_;
+  store::JobStore& store_;
+  std::function<bool(const std::string&)> at_rest_;
+  Jobs jobs_;
+  std::uint64_t version_ = 1;
+  std::set<boost::asio::steady_timer*> watchers_;
+  boost::asio::steady_timer again_;
+  bool writing_again_ = false;
+  Alive alive_;
+};
+
+}  // namespace weir::jobs

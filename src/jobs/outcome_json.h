@@ -1,0 +1,40 @@
+// The outcome of a job as the document that is stored with it: what was planned, measured, made, and why it failed.
+// Written before the result appears, so that the next life can tell whether it did. Pure.
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "jobs/retry.h"
+#include "jobs/run.h"
+#include "jobs/stored_request.h"
+
+namespace weir::jobs {
+
+struct ServiceSettings;
+
+// An empty object for what is none.
+boost::json::object ParsedObject(const std::string& document);
+
+// As ErrorAsJson, with "cause".
+boost::json::object FailureAsJson(const Error& error);
+// `earlier`: the document before this attempt; what counts attempts is taken over from it.
+boost::json::object OutcomeOf(const std::string& earlier, const StoredRequest& stored, const Account& account);
+
+// Which file was to appear.
+struct Promised {
+  std::string identity;  // store::IdentityOf
+  std::uint64_t size = 0;
+};
+std::optional<Promised> PromisedIn(const std::string& outcome);
+
+// How often a leaner plan was tried already.
+int LeanerTries(const std::string& outcome);
+// Counts one more failure into `outcome`. The pause until the next attempt; nullopt: there is to be none.
+std::optional<std::chrono::milliseconds> CountFailure(boost::json::object& outcome, Cause cause,
+                                                      const ServiceSettings& settings);
+
+}  // namespace weir::jobs
