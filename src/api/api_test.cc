@@ -14,6 +14,7 @@
 #include <set>
 #include <thread>
 
+#include "api/job_json.h"
 #include "api/lazy_text.h"
 #include "api/openapi.h"
 #include "api/routes.h"
@@ -262,6 +263,105 @@ TEST(LazyText, MayGoBeforeItsLoop) {
     std::this_thread::sleep_for(5ms);
   }
   EXPECT_NO_THROW(loop.run());
+}
+
+// --- Batches
+
+constexpr const char* kThree =
+    R"({"recipe":"crop","labels":{"a":"b"},"jobs":[{"inputs":["clip.mp4"]},{"inputs":["clip.mp4"]},{"inputs":["clip.mp4"]}]})";
+
+TEST_F(ApiTest, ABatchIsAcceptedWholeAndFoundAgain) {
+  const auto accepted = Post("/v1/batches", kThree);
+  ASSERT_EQ(accepted.status, 202) << accepted.body;
+  const auto batch = Body(accepted);
+  const std::string id(batch.at("id").as_string());
+  EXPECT_EQ(Header(accepted, "Location"), "/v1/batches/" + id);
+  EXPECT_EQ(batch.at("jobs").as_int64(), 3);
+  EXPECT_EQ(batch.at("removed").as_int64(), 0);
+  EXPECT_EQ(batch.at("states").at("queued").as_int64(), 3);
+  EXPECT_FALSE(batch.at("ended").as_bool());
+  EXPECT_EQ(Body(Get("/v1/batches/" + id)), batch);
+  const auto page = Body(Get("/v1/jobs?limit=2&batch=" + id));
+  EXPECT_EQ(page.at("jobs").as_array().size(), 2U);
+  EXPECT_EQ(page.at("jobs").as_array().front().at("batch").as_string(), id);
+  ASSERT_TRUE(page.at("next").is_string());
+  const auto rest = Body(Get("/v1/jobs?batch=" + id + "&cursor=" + std::string(page.at("next").as_string())));
+  EXPECT_EQ(rest.at("jobs").as_array().size(), 1U);
+  EXPECT_TRUE(rest.at("next").is_null());
+  EXPECT_EQ(Get("/v1/batches/nonesuch").status, 404);
+}
+
+TEST_F(ApiTest, ABatchWithAJobThatIsWrongLeavesNothing) {
+  const auto refused =
+      Post("/v1/batches", R"({"recipe":"crop","jobs":[{"inputs":["clip.mp4"]},{"inputs":["x.mp4"]}]})");
+  EXPECT_EQ(refused.status, 422);
+  EXPECT_EQ(Body(refused).at("job").as_int64(), 1);
+  std::string many = R"({"recipe":"crop","jobs":[{"inputs":["clip.mp4"]})";
+  for (int i = 0; i < 20; ++i) {
+    many += R"(,{"inputs":["clip.mp4"]})";
+  }
+  const auto too_many = Post("/v1/batches", many + "]}");
+  EXPECT_EQ(too_many.status, 429);
+  EXPECT_NE(Header(too_many, "Retry-After"), "");
+  EXPECT_TRUE(Body(Get("/v1/jobs")).at("jobs").as_array().empty());
+}
+
+TEST_F(ApiTest, AKeyStandsForOneBatch) {
+  const Headers key{{"idempotency-key", "k"}};
+  const auto first = Body(Post("/v1/batches", kThree, key));
+  EXPECT_EQ(Body(Post("/v1/batches", kThree, key)).at("id"), first.at("id"));
+  const auto other = Post("/v1/batches", R"({"recipe":"crop","jobs":[{"inputs":["clip.mp4"]}]})", key);
+  EXPECT_EQ(other.status, 409);
+  EXPECT_EQ(Body(other).at("batch"), first.at("id"));
+  EXPECT_EQ(Body(Get("/v1/jobs")).at("jobs").as_array().size(), 3U);
+}
+
+TEST_F(ApiTest, ACancelledBatchEndsAndItsRemovedJobsAreCounted) {
+  const auto batch = Body(Post("/v1/batches", kThree));
+  const std::string url = "/v1/batches/" + std::string(batch.at("id").as_string());
+  EXPECT_EQ(Post(url + "/cancel").status, 200);
+  const auto ended = Body(Get(url, {{"prefer", "wait=20"}}));
+  EXPECT_TRUE(ended.at("ended").as_bool());
+  EXPECT_EQ(ended.at("states").at("cancelled").as_int64(), 3);
+  const auto jobs = Body(Get(std::string(batch.at("jobs_url").as_string()))).at("jobs").as_array();
+  ASSERT_EQ(jobs.size(), 3U);
+  EXPECT_EQ(Call(Method::kDelete, "/v1/jobs/" + std::string(jobs[0].at("id").as_string())).status, 204);
+  EXPECT_EQ(Body(Get(url)).at("removed").as_int64(), 1);
+}
+
+// --- Jobs
+
+TEST_F(ApiTest, MemoryBeforeTheFirstAttemptHasNoSamples) {
+  const auto job = Body(Post("/v1/jobs", R"({"recipe":"crop","inputs":["clip.mp4"]})"));
+  EXPECT_TRUE(job.at("batch").is_null());
+  const auto timeline = Body(Get("/v1/jobs/" + std::string(job.at("id").as_string()) + "/memory"));
+  EXPECT_EQ(timeline.at("attempt").as_int64(), 0);
+  EXPECT_TRUE(timeline.at("samples").as_array().empty());
+  EXPECT_EQ(Get("/v1/jobs/nonesuch/memory").status, 404);
+}
+
+TEST_F(ApiTest, ARetryNamesOutputsOfTheJob) {
+  for (const auto& [more, name] :
+       {std::pair{R"(})", "crop.mp4"}, std::pair{R"(,"outputs":["x/named.mkv"]})", "named.mkv"}}) {
+    fs::create_directories(folder_ / "media" / "x");
+    const auto job = Body(Post("/v1/jobs", R"({"recipe":"crop","inputs":["clip.mp4"])" + std::string(more)));
+    const std::string url = "/v1/jobs/" + std::string(job.at("id").as_string());
+    EXPECT_EQ(Post(url + "/cancel").status, 200);
+    const auto refused = Post(url + "/retry", R"({"outputs":["other.mp4"]})");
+    EXPECT_EQ(refused.status, 422);
+    EXPECT_EQ(Body(refused).at("output").as_string(), "other.mp4");
+    EXPECT_EQ(Post(url + "/retry", R"({"outputs":[")" + std::string(name) + "\"]}").status, 200);
+    EXPECT_EQ(Post(url + "/cancel").status, 200);
+  }
+}
+
+TEST(Digest, IsThatOfTheArtefactsName) {
+  store::JobRecord record;
+  EXPECT_EQ(DigestOf(record, "a.mp4"), "");
+  record.outcome = R"({"artifacts":[{"name":"a.mp4","sha256":"abc"},{"name":"b.mp4"},7]})";
+  EXPECT_EQ(DigestOf(record, "a.mp4"), "abc");
+  EXPECT_EQ(DigestOf(record, "b.mp4"), "");
+  EXPECT_EQ(DigestOf(record, "c.mp4"), "");
 }
 
 }  // namespace

@@ -12,7 +12,6 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t kDeepest = 16;
-constexpr std::size_t kMostLabels = 32;
 constexpr std::size_t kLongestLabel = 256;
 
 std::unexpected<Error> Wrong(std::string_view name, const std::string& what) {
@@ -21,11 +20,14 @@ std::unexpected<Error> Wrong(std::string_view name, const std::string& what) {
 }
 
 // The parser keeps the last of two members of one name; a caller who sends two means something that we cannot know.
-// Counts the names of the outermost object.
+// `text` is JSON, not deeper than kDeepest.
 std::optional<std::string> NameGivenTwice(std::string_view text) {
-  std::set<std::string, std::less<>> seen;
-  int depth = 0;
-  bool expects_name = false;
+  struct Open {
+    bool is_object = false;
+    bool expects_name = false;
+    std::set<std::string, std::less<>> seen;
+  };
+  std::vector<Open> open;
   for (std::size_t at = 0; at < text.size(); ++at) {
     const char c = text[at];
     if (c == '"') {
@@ -33,22 +35,20 @@ std::optional<std::string> NameGivenTwice(std::string_view text) {
       while (end < text.size() && text[end] != '"') {
         end += text[end] == '\\' ? 2U : 1U;
       }
-      if (depth == 1 && expects_name) {
+      if (!open.empty() && std::exchange(open.back().expects_name, false)) {
         boost::system::error_code error;
         const auto name = json::parse(text.substr(at, end + 1 - at), error);
-        if (!error && name.is_string() && !seen.insert(std::string(name.as_string())).second) {
+        if (!error && name.is_string() && !open.back().seen.insert(std::string(name.as_string())).second) {
           return std::string(name.as_string());
         }
-        expects_name = false;
       }
       at = end;
     } else if (c == '{' || c == '[') {
-      ++depth;
-      expects_name = depth == 1 && c == '{';
-    } else if (c == '}' || c == ']') {
-      --depth;
-    } else if (c == ',' && depth == 1) {
-      expects_name = true;
+      open.push_back({.is_object = c == '{', .expects_name = c == '{', .seen = {}});
+    } else if ((c == '}' || c == ']') && !open.empty()) {
+      open.pop_back();
+    } else if (c == ',' && !open.empty()) {
+      open.back().expects_name = open.back().is_object;
     }
   }
   return std::nullopt;
@@ -56,7 +56,7 @@ std::optional<std::string> NameGivenTwice(std::string_view text) {
 
 }  // namespace
 
-Result<Fields> Fields::Parse(std::string_view body, std::vector<std::string> known) {
+Result<Fields> Fields::Parse(std::string_view body, const std::vector<std::string>& known) {
   json::parse_options options;
   options.max_depth = kDeepest;
   boost::system::error_code error;
@@ -68,7 +68,17 @@ Result<Fields> Fields::Parse(std::string_view body, std::vector<std::string> kno
   if (!value.is_object()) {
     return Fail(ErrorCode::kMalformed, "the body is JSON, but not an object");
   }
-  for (const auto& member : value.as_object()) {
+  Fields fields;
+  fields.object_ = std::move(value.as_object());
+  WEIR_TRY(fields.OnlyHas(known));
+  if (const auto twice = NameGivenTwice(body)) {
+    return Wrong(Printable(*twice), "is given twice");
+  }
+  return fields;
+}
+
+Status Fields::OnlyHas(const std::vector<std::string>& known) const {
+  for (const auto& member : object_) {
     const std::string name(member.key());
     if (std::find(known.begin(), known.end(), name) == known.end()) {
       const auto nearest = NearestName(name, known);
@@ -82,12 +92,7 @@ Result<Fields> Fields::Parse(std::string_view body, std::vector<std::string> kno
                       .With("field", Printable(name)));
     }
   }
-  if (const auto twice = NameGivenTwice(body)) {
-    return Wrong(*twice, "is given twice");
-  }
-  Fields fields;
-  fields.object_ = std::move(value.as_object());
-  return fields;
+  return {};
 }
 
 const json::value* Fields::Find(std::string_view name) const {
@@ -155,6 +160,26 @@ Result<std::optional<std::vector<std::string>>> Fields::Texts(std::string_view n
     texts.emplace_back(item.as_string());
   }
   return texts;
+}
+
+Result<std::optional<std::vector<Fields>>> Fields::Objects(std::string_view name, std::size_t most) const {
+  const auto* value = Find(name);
+  if (value == nullptr) {
+    return std::nullopt;
+  }
+  const std::string what = "is a list of at most " + std::to_string(most) + " objects";
+  if (!value->is_array() || value->as_array().size() > most) {
+    return Wrong(name, what);
+  }
+  std::vector<Fields> objects;
+  objects.reserve(value->as_array().size());
+  for (const auto& item : value->as_array()) {
+    if (!item.is_object()) {
+      return Wrong(name, what);
+    }
+    objects.emplace_back().object_ = item.as_object();
+  }
+  return objects;
 }
 
 Result<std::optional<std::map<std::string, std::string>>> Fields::Labels(std::string_view name) const {

@@ -31,6 +31,9 @@ TEST(Fields, RefusesANameGivenTwice) {
   EXPECT_FALSE(Of(R"({"recipe":"crop","recipe":"trim"})"));
   EXPECT_FALSE(Of(R"({"recipe":"crop","labels":{"a":"b"},"re\u0063ipe":"trim"})"));
   EXPECT_TRUE(Of(R"({"recipe":"crop, \"recipe\": x","labels":{"recipe":"b"}})"));
+  EXPECT_FALSE(Of(R"({"recipe":"crop","labels":{"a":"b","a":"c"}})"));
+  EXPECT_FALSE(Of(R"({"inputs":[{"a":1},{"a":1,"b":{},"a":2}]})"));
+  EXPECT_TRUE(Of(R"({"inputs":["a","a",{"a":1},{"a":1}],"labels":{"a":"a"}})"));
 }
 
 TEST(Fields, KeepsToTypesAndRanges) {
@@ -41,6 +44,20 @@ TEST(Fields, KeepsToTypesAndRanges) {
   EXPECT_FALSE(fields->Labels("labels"));
   EXPECT_FALSE(fields->Texts("inputs", 1));
   EXPECT_EQ(fields->Texts("inputs", 2)->value().size(), 2U);
+}
+
+TEST(Fields, ListsOfObjectsAreReadAsStrictly) {
+  const auto fields = Of(R"({"inputs":[{"a":1},{"b":2}],"labels":[1]})");
+  ASSERT_TRUE(fields);
+  const auto objects = fields->Objects("inputs", 2);
+  ASSERT_TRUE(objects);
+  ASSERT_TRUE(*objects);
+  EXPECT_EQ((**objects)[0].Integer("a", 0, 5).value(), 1);
+  EXPECT_TRUE((**objects)[0].OnlyHas({"a"}));
+  EXPECT_FALSE((**objects)[1].OnlyHas({"a"}));
+  EXPECT_FALSE(fields->Objects("inputs", 1));
+  EXPECT_FALSE(fields->Objects("labels", 5));
+  EXPECT_EQ(fields->Objects("recipe", 5).value(), std::nullopt);
 }
 
 TEST(Fields, NullIsAbsent) {

@@ -49,6 +49,7 @@ json::object JobAsJson(const jobs::JobView& view) {
     return value != nullptr ? std::move(*value) : json::value();
   };
   json::object out{{"id", record.id},
+                   {"batch", record.batch.empty() ? json::value() : json::value(record.batch)},
                    {"recipe", record.recipe},
                    {"state", store::NameOf(record.state)},
                    {"paused", record.paused},
@@ -89,6 +90,45 @@ json::object JobAsJson(const jobs::JobView& view) {
   }
   out["artifacts"] = std::move(artifacts);
   return out;
+}
+
+json::object BatchAsJson(const jobs::BatchView& view) {
+  const auto& record = view.record;
+  json::object states;
+  std::int64_t present = 0;
+  for (std::size_t i = 0; i < store::kJobStates; ++i) {
+    const std::int64_t count = i < view.by_state.size() ? view.by_state[i] : 0;
+    states[store::NameOf(static_cast<store::JobState>(i))] = count;
+    present += count;
+  }
+  return {{"id", record.id},
+          {"owner", record.owner.empty() ? json::value() : json::value(record.owner)},
+          {"labels", Document(record.labels)},
+          {"created", ToRfc3339(record.created)},
+          {"jobs", record.jobs},
+          {"states", std::move(states)},
+          {"removed", std::max<std::int64_t>(record.jobs - present, 0)},
+          {"ratio", view.ratio},
+          {"ended", view.ended},
+          {"jobs_url", "/v1/jobs?batch=" + record.id}};
+}
+
+std::string DigestOf(const store::JobRecord& record, std::string_view artifact) {
+  const auto outcome = Document(record.outcome);
+  const auto* artifacts = outcome.if_contains("artifacts");
+  if (artifacts == nullptr || !artifacts->is_array()) {
+    return {};
+  }
+  for (const auto& item : artifacts->as_array()) {
+    const auto* object = item.if_object();
+    const auto* name = object != nullptr ? object->if_contains("name") : nullptr;
+    const auto* digest = object != nullptr ? object->if_contains("sha256") : nullptr;
+    if (name != nullptr && digest != nullptr && name->is_string() && digest->is_string() &&
+        name->as_string() == artifact) {
+      return std::string(digest->as_string());
+    }
+  }
+  return {};
 }
 
 json::object EventData(const store::EventRecord& event) {

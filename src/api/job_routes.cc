@@ -1,6 +1,7 @@
 #include "api/job_routes.h"
 
 #include <boost/json.hpp>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -8,10 +9,14 @@
 #include "api/job_json.h"
 #include "api/submission.h"
 #include "base/text.h"
+#include "http/answer.h"
+#include "media/recipe.h"
+#include "media/request_json.h"
 
 namespace weir::api {
 namespace {
 
+namespace json = boost::json;
 using boost::asio::awaitable;
 using http::Request;
 using http::Response;
@@ -50,6 +55,8 @@ Result<Page> PageOf(const Request& request) {
       page.filter.recipe = value;
     } else if (name == "owner") {
       page.filter.owner = value;
+    } else if (name == "batch") {
+      page.filter.batch = value;
     } else if (name == "label") {
       const std::size_t equals = value.find('=');
       if (equals == std::string::npos || equals == 0) {
@@ -70,12 +77,32 @@ Result<Page> PageOf(const Request& request) {
       }
       page.limit = static_cast<std::size_t>(*number);
     } else {
-      const auto nearest = NearestName(name, {"state", "recipe", "owner", "label", "cursor", "limit"});
+      const auto nearest = NearestName(name, {"state", "recipe", "owner", "batch", "label", "cursor", "limit"});
       return Fail(ErrorCode::kBadParameters,
                   Quoted(name) + " is not known here" + (nearest ? "; did you mean \"" + *nearest + "\"?" : ""));
     }
   }
   return page;
+}
+
+// The names in the body of a retry.
+Result<std::vector<std::string>> OutputsIn(const std::string& body) {
+  WEIR_ASSIGN(const auto fields, Fields::Parse(body, {"outputs"}));
+  WEIR_ASSIGN(auto outputs, fields.Texts("outputs", kMostPerPage));
+  return std::move(outputs).value_or(std::vector<std::string>());
+}
+
+// What the one output of a job is called, whether it is there or not.
+std::string OutputNameOf(const store::JobRecord& record) {
+  const auto request = Document(record.request);
+  const auto* output = request.if_contains("output");
+  if (output != nullptr && output->is_string() && !output->as_string().empty()) {
+    const std::string path(output->as_string());
+    return path.substr(path.rfind('/') + 1);
+  }
+  const auto* params = request.if_contains("params");
+  const auto read = media::RequestFromJson(record.recipe, params != nullptr ? json::serialize(*params) : "", "");
+  return read ? record.recipe + "." + std::string(media::ExtensionOf(read->output)) : record.recipe;
 }
 
 Reply Act(Context& context, Request request, void (jobs::JobService::*act)(const std::string&, jobs::Answer)) {
@@ -139,9 +166,9 @@ Reply GetJobs(Context& context, Request request) {
     co_return Fail(std::move(views).error());
   }
   std::vector<std::shared_ptr<const std::string>> jobs;
-  jobs.reserve(views->size());
+  jobs.reserve(views->jobs.size());
   std::size_t size = 64;
-  for (const auto& view : *views) {
+  for (const auto& view : views->jobs) {
     jobs.push_back(context.rendered.Of(view));
     size += jobs.back()->size() + 1;
   }
@@ -154,7 +181,7 @@ Reply GetJobs(Context& context, Request request) {
     response.body += *job;
   }
   response.body += R"(],"next":)";
-  response.body += views->size() == page->limit ? "\"" + std::to_string(views->back().record.number) + "\"" : "null";
+  response.body += views->next == 0 ? "null" : "\"" + std::to_string(views->next) + "\"";
   response.body += "}\n";
   co_return response;
 }
@@ -202,7 +229,25 @@ Reply PostResume(Context& context, Request request) {
   return Act(context, std::move(request), &jobs::JobService::Resume);
 }
 Reply PostRetry(Context& context, Request request) {
-  return Act(context, std::move(request), &jobs::JobService::Retry);
+  if (!request.body.empty()) {
+    const auto outputs = OutputsIn(request.body);
+    auto view = context.service.Find(request.path[2]);
+    if (!outputs || !view) {
+      co_return Fail(outputs ? std::move(view).error() : outputs.error());
+    }
+    const std::string name = OutputNameOf(view->record);
+    for (const auto& output : *outputs) {
+      if (output != name) {
+        const Error error = Error{.code = ErrorCode::kBadParameters,
+                                  .detail = "job " + view->record.id + " has no output " + Quoted(output) +
+                                            "; it makes " + Quoted(name)}
+                                .With("output", Printable(output));
+        co_return http::ProblemAs(422, error, request.target);
+      }
+    }
+  }
+  auto answer = co_await Act(context, std::move(request), &jobs::JobService::Retry);
+  co_return answer;
 }
 
 }  // namespace weir::api

@@ -84,6 +84,7 @@ json::object ArtifactSchema() {
   auto schema =
       Object({{"name", Text(1)},
               {"size_bytes", Whole()},
+              Maybe("sha256", Matching("^[0-9a-f]{64}$")),
               Maybe("path", Described(Text(1), "Where the caller wanted it.")),
               Maybe("url", Described(Matching("^/v1/jobs/[0-9a-z]{16}/artifacts/"), "Where its bytes are."))});
   schema["oneOf"] = json::array{json::object{{"required", {"path"}}}, json::object{{"required", {"url"}}}};
@@ -117,7 +118,8 @@ json::object WithParameters(json::object schema, const char* suffix) {
 }
 
 json::object ExampleJob() {
-  return json::parse(R"({"id":"0c3fq6kd2m8r5t1x","recipe":"crop","state":"queued","paused":false,"attempt":0,
+  return json::parse(
+             R"({"id":"0c3fq6kd2m8r5t1x","batch":null,"recipe":"crop","state":"queued","paused":false,"attempt":0,
     "priority":50,"owner":null,"labels":{"team":"red"},"created":"2026-01-05T10:00:00.000Z",
     "updated":"2026-01-05T10:00:00.000Z","started":null,"ended":null,"not_before":null,"inputs":["clip.mp4"],
     "outputs":[],"params":{"aspect":"9:16","focus":"0.5,0.5","size":null,"crf":23,"preset":"veryfast",
@@ -137,6 +139,7 @@ json::object LabelsSchema() {
 
 Members JobMembers() {
   return {{"id", Ref("Id")},
+          {"batch", Described(OrNull(Ref("Id")), "That it came with.")},
           {"recipe", Ref("RecipeName")},
           {"state", Ref("State")},
           {"paused", Flag()},
@@ -173,25 +176,28 @@ Members JobMembers() {
 }
 
 Members ErrorMembers() {
-  return {Maybe("field", Text()),
-          Maybe("job", Text()),
-          Maybe("state", Ref("State")),
-          Maybe("required_bytes", Whole()),
-          Maybe("available_bytes", Whole()),
-          Maybe("budget_bytes", Whole()),
-          Maybe("reserve_bytes", Whole()),
-          Maybe("lease_bytes", Whole()),
-          Maybe("size_bytes", Whole()),
-          Maybe("limit_bytes", Whole()),
-          Maybe("waiting", Whole()),
-          Maybe("limit", Whole()),
-          Maybe("deaths", Whole()),
-          Maybe("attempts", Whole()),
-          Maybe("forecast_frames", Whole()),
-          Maybe("streams", Whole()),
-          Maybe("pixels", Whole()),
-          Maybe("signal", Whole()),
-          Maybe("retry_after_seconds", Whole(1))};
+  return {
+      Maybe("field", Text()),
+      Maybe("job", {{"anyOf", json::array{Ref("Id"), Whole()}}, {"description", "Its id, or its index in a batch."}}),
+      Maybe("batch", Ref("Id")),
+      Maybe("output", Text()),
+      Maybe("state", Ref("State")),
+      Maybe("required_bytes", Whole()),
+      Maybe("available_bytes", Whole()),
+      Maybe("budget_bytes", Whole()),
+      Maybe("reserve_bytes", Whole()),
+      Maybe("lease_bytes", Whole()),
+      Maybe("size_bytes", Whole()),
+      Maybe("limit_bytes", Whole()),
+      Maybe("waiting", Whole()),
+      Maybe("limit", Whole()),
+      Maybe("deaths", Whole()),
+      Maybe("attempts", Whole()),
+      Maybe("forecast_frames", Whole()),
+      Maybe("streams", Whole()),
+      Maybe("pixels", Whole()),
+      Maybe("signal", Whole()),
+      Maybe("retry_after_seconds", Whole(1))};
 }
 
 std::vector<std::string> ErrorNames() {
@@ -227,6 +233,12 @@ void AddJobSchemas(json::object& schemas) {
   auto failure = error;
   failure.push_back({.name = "cause", .schema = OneOf(CauseNames())});
   schemas["Failure"] = Object(ErrorAs(std::move(failure)));
+  schemas["RetryRequest"] =
+      Object({Maybe("outputs", Described(OrNull(List(Text(), 0, 1000)), "Those that are missing."))});
+  schemas["Timeline"] = Object({{"attempt", Described(Whole(), "0 before the first.")},
+                                {"samples", List(Object({{"seconds", Described(Number(), "Since the attempt began.")},
+                                                         {"resident_bytes", Whole()},
+                                                         {"lease_bytes", Whole()}}))}});
   schemas["Artifact"] = ArtifactSchema();
   schemas["Artifacts"] = Object({{"artifacts", List(Ref("Artifact"))}});
   schemas["Job"] = WithParameters(Object(JobMembers()), "Params");

@@ -51,8 +51,9 @@ json::object Parameter(const char* name, const char* in, json::object schema, co
 json::object Parameters() {
   const auto id = Matching("^[0-9]+$");
   json::object out;
-  out["IdempotencyKey"] = Parameter("Idempotency-Key", "header", Text(1, 255),
-                                    "Under one key of one owner there is one job; another request is refused.");
+  out["IdempotencyKey"] =
+      Parameter("Idempotency-Key", "header", Text(1, 255),
+                "Under one key of one owner there is one job, or one batch; another request is refused.");
   out["Prefer"] = Parameter("Prefer", "header", Text(),
                             "wait=N: answers when the job has ended, at most N seconds later, at most 600.");
   out["LastEventId"] = Parameter("Last-Event-ID", "header", id, "Begins behind the event with this id.");
@@ -63,6 +64,7 @@ json::object Parameters() {
   out["State"] = Parameter("state", "query", Ref("State"), "Only those in this state.");
   out["Recipe"] = Parameter("recipe", "query", Text(), "Only those of this recipe.");
   out["Owner"] = Parameter("owner", "query", Text(), "Only those of this owner.");
+  out["Batch"] = Parameter("batch", "query", Text(), "Only those that came with this batch.");
   out["Label"] = Parameter("label", "query", Matching("^[^=]+="), "name=value: only those with this label.");
   auto limit = Whole(1, 1000);
   limit["default"] = 50;
@@ -189,11 +191,7 @@ std::set<int> ProblemsOf(const Route& route) {
   for (const auto code : route.errors) {
     statuses.insert(InfoOf(code).http_status);
   }
-  for (const auto& answer : route.answers) {
-    if (answer.status == 206) {
-      statuses.insert(416);
-    }
-  }
+  statuses.insert(route.other_errors.begin(), route.other_errors.end());
   return statuses;
 }
 
@@ -266,6 +264,7 @@ json::object Components() {
       R"("10000 jobs are waiting, which is the limit; come again later","instance":"/v1/jobs","waiting":10000,)"
       R"("limit":10000,"retry_after_seconds":10})")};
   AddJobSchemas(schemas);
+  AddBatchSchemas(schemas);
   AddRecipeSchemas(schemas);
   AddSystemSchemas(schemas);
   AddPeerSchemas(schemas);

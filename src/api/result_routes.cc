@@ -40,6 +40,17 @@ Reply GetLog(Context& context, Request request) {
   co_return JsonOf(200, json::object{{"lines", std::move(lines)}});
 }
 
+Reply GetTimeline(Context& context, Request request) {
+  auto timeline = context.service.Timeline(request.path[2]);
+  if (!timeline) {
+    co_return Fail(std::move(timeline).error());
+  }
+  Response response;
+  response.headers = {{"Content-Type", "application/json"}};
+  response.body = *std::move(timeline) + "\n";
+  co_return response;
+}
+
 Reply GetArtifacts(Context& context, Request request) {
   auto view = context.service.Find(request.path[2]);
   if (!view) {
@@ -61,11 +72,13 @@ Reply GetArtifact(Context& context, Request request) {
   if (!file) {
     co_return Fail(std::move(file).error());
   }
+  std::string tag = DigestOf(view->record, request.path[4]);
+  if (tag.empty()) {
+    tag = view->record.id + "-" + std::to_string(view->record.attempt);
+  }
   Response response;
   response.headers = {{"Content-Type", TypeOfName(request.path[4])}};
-  response.file = http::FileBody{.fd = std::move(file->fd),
-                                 .size = file->size,
-                                 .etag = "\"" + view->record.id + "-" + std::to_string(view->record.attempt) + "\""};
+  response.file = http::FileBody{.fd = std::move(file->fd), .size = file->size, .etag = "\"" + tag + "\""};
   co_return response;
 }
 

@@ -6,6 +6,7 @@
 namespace weir::api {
 
 Reply GetLog(Context& context, http::Request request);
+Reply GetTimeline(Context& context, http::Request request);
 Reply GetArtifacts(Context& context, http::Request request);
 Reply GetArtifact(Context& context, http::Request request);
 

@@ -37,7 +37,8 @@ struct Route {
   std::string_view body;                     // name of its schema; "" when none is read
   bool body_required = true;
   std::vector<Answer> answers;
-  std::vector<ErrorCode> errors;  // besides those that any call may end with
+  std::vector<ErrorCode> errors;    // besides those that any call may end with
+  std::vector<int> other_errors{};  // statuses of errors that have others than the table's
 
   std::vector<std::string_view> segments{};  // of `path`, by Split()
 

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "api/batch_routes.h"
 #include "api/event_routes.h"
 #include "api/job_routes.h"
 #include "api/peer_routes.h"
@@ -27,8 +28,16 @@ struct Row : Route {
     body = schema;
     return std::move(*this);
   }
+  Row MayRead(std::string_view schema) && {
+    body_required = false;
+    return std::move(*this).Reads(schema);
+  }
   Row Fails(std::vector<ErrorCode> codes) && {
     errors = std::move(codes);
+    return std::move(*this);
+  }
+  Row FailsAs(int status) && {
+    other_errors.push_back(status);
     return std::move(*this);
   }
   Row Is(std::string_view schema, std::string_view said, int status = 200) && {
@@ -103,7 +112,7 @@ std::vector<Route> JobRoutes() {
           .Accepts("Job")
           .Fails(OfSubmission()),
       Get("/v1/jobs", GetJobs, "listJobs", "Jobs, newest first, in pages.")
-          .Takes({"State", "Recipe", "Owner", "Label", "Limit", "Cursor"})
+          .Takes({"State", "Recipe", "Owner", "Batch", "Label", "Limit", "Cursor"})
           .Is("JobPage", "A page."),
       Get("/v1/jobs/{id}", GetJob, "getJob",
           "A job; with Prefer: wait=N as it is when it has ended, or after N seconds.")
@@ -129,8 +138,10 @@ std::vector<Route> JobRoutes() {
           .Is("Job", "It goes on.")
           .Fails(OfAct()),
       Post("/v1/jobs/{id}/retry", PostRetry, "retryJob", "Queues a failed or cancelled job again.")
+          .MayRead("RetryRequest")
           .Is("Job", "It is queued, or has begun.")
-          .Fails(OfAct()),
+          .Fails(OfAct())
+          .FailsAs(422),
       Get("/v1/jobs/{id}/events", GetJobEvents, "watchJob",
           "The events of a job as they come, from the first or the one after Last-Event-ID; ends with the job.")
           .Takes({"LastEventId", "After"})
@@ -141,6 +152,10 @@ std::vector<Route> JobRoutes() {
           .Streams("Events until somebody closes."),
       Get("/v1/jobs/{id}/log", GetLog, "getLog", "The stored events of a job as lines.")
           .Is("Log", "The lines.")
+          .Fails({kNotFound}),
+      Get("/v1/jobs/{id}/memory", GetTimeline, "getMemory",
+          "What the children of a job's last attempt used over time.")
+          .Is("Timeline", "Without samples before the first.")
           .Fails({kNotFound}),
       Get("/v1/jobs/{id}/artifacts", GetArtifacts, "listArtifacts", "What a job has made.")
           .Is("Artifacts", "None before it has succeeded.")
@@ -153,7 +168,29 @@ std::vector<Route> JobRoutes() {
                  .type = kAnyMedia,
                  .headers = {"ETag", "Accept-Ranges", "Content-Range"}})
           .Ends({.status = 304, .description = "The caller has it.", .headers = {"ETag"}})
+          .Fails({kNotFound})
+          .FailsAs(416),
+  };
+}
+
+std::vector<Route> BatchRoutes() {
+  return {
+      Post(
+          "/v1/batches", PostBatch, "submitBatch",
+          "Submits many jobs, all of them or none. With the same Idempotency-Key, the same request again answers the "
+          "same batch.")
+          .Takes({"IdempotencyKey", "Prefer"})
+          .Reads("BatchRequest")
+          .Accepts("Batch")
+          .Fails(OfSubmission()),
+      Get("/v1/batches/{id}", GetBatch, "getBatch",
+          "How far a batch has come; with Prefer: wait=N as it is when it has ended, or after N seconds.")
+          .Takes({"Prefer"})
+          .Is("Batch", "The batch.")
           .Fails({kNotFound}),
+      Post("/v1/batches/{id}/cancel", PostCancelBatch, "cancelBatch", "Cancels all that has not ended.")
+          .Is("Batch", "As it is now.")
+          .Fails({kNotFound, kDiskFull}),
   };
 }
 
@@ -232,6 +269,7 @@ const std::vector<Route>& Routes() {
       }
     };
     add("jobs", JobRoutes());
+    add("batches", BatchRoutes());
     add("recipes", RecipeRoutes());
     add("system", SystemRoutes());
     add("replaced systems", PeerRoutes());

@@ -40,6 +40,7 @@ boost::json::object Described(boost::json::object schema, std::string_view descr
 
 // The parts of the document, each added to `schemas` under its names.
 void AddJobSchemas(boost::json::object& schemas);     // job_schemas.cc
+void AddBatchSchemas(boost::json::object& schemas);   // batch_schemas.cc; after those of jobs
 void AddRecipeSchemas(boost::json::object& schemas);  // recipe_schemas.cc
 void AddSystemSchemas(boost::json::object& schemas);  // system_schemas.cc
 void AddPeerSchemas(boost::json::object& schemas);    // peer_schemas.cc

@@ -134,7 +134,7 @@ class Walk(DaemonCase):
     """Every route of the table, with every job that there can be. What comes is held against the document on its way."""
     slots = 1
     BODIES = {'JobRequest': lambda name: {'recipe': 'crop', 'inputs': [name]}, 'JobChange': lambda name: {'labels': {'walked': 'yes'}},
-              'VideoCropRequest': lambda name: {'inputPath': name}}
+              'VideoCropRequest': lambda name: {'inputPath': name}, 'BatchRequest': lambda name: {'recipe': 'crop', 'jobs': [{'inputs': [name]}]}}
 
     def ask(self, method, path, operation, job, name):
         target = path.replace('{id}', job).replace('{name}', 'crop' if path.startswith('/v1/recipes') else 'crop.mp4')
@@ -202,7 +202,11 @@ class Walk(DaemonCase):
             for method, _, path, operation in sorted(held.operations, key=lambda one: one[0] != 'GET'):   # those that only look first
                 if '{id}' not in path and state != 'none':
                     continue
-                if '{id}' in path and (job is None or method != 'GET'):
+                if path.startswith('/v1/batches/'):
+                    if state not in ('none', 'queued'):
+                        continue
+                    job = 'nonesuch' if state == 'none' else self.daemon.post('/v1/batches', self.BODIES['BatchRequest'](name)).json['id']
+                elif '{id}' in path and (job is None or method != 'GET'):
                     self.clear()
                     job = make()
                 with self.subTest('%s %s, %s' % (method, path, state)):
@@ -212,6 +216,8 @@ class Walk(DaemonCase):
                         self.assertEqual(status, 404)
                 if path == '/v1/drain':
                     self.daemon.post('/v1/undrain')
+                if path.startswith('/v1/batches/'):
+                    job = None
             self.clear()
         for route, statuses in answered.items():
             self.assertTrue([status for status in statuses.values() if status < 300], '%s was never answered well: %s' % (route, statuses))

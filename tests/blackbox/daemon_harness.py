@@ -422,6 +422,9 @@ class DaemonCase(Case):
                         self.assertEqual(after, 'queued', 'job %s ended twice: %s' % (job, history))
             self.assertEqual(counted, real, 'the counters are wrong')
             self.assertEqual(database.execute('SELECT count(*) FROM events WHERE job NOT IN (SELECT number FROM jobs)').fetchone()[0], 0)
+            self.assertEqual(database.execute('SELECT count(*) FROM timelines WHERE job NOT IN (SELECT number FROM jobs)').fetchone()[0], 0)
+            self.assertEqual(database.execute('SELECT id FROM batches AS b WHERE (SELECT count(*) FROM jobs WHERE batch = b.number) NOT BETWEEN 1 AND b.jobs').fetchall(), [],
+                             'batches without jobs, or with more than they came with')
             keep = {job for _, job, state, _ in jobs if state == 'succeeded'}
         folder = os.path.join(data, 'artifacts')
         for name in os.listdir(folder) if os.path.isdir(folder) else ():

@@ -1,4 +1,5 @@
 """The life of a job over HTTP: what is accepted, what comes of it, and what every call does in every state."""
+import hashlib
 import os
 import random
 import socket
@@ -37,6 +38,7 @@ class Results(DaemonCase):
         self.assertEqual(daemon.get('/v1/jobs/%s/artifacts' % job['id']).json, {'artifacts': [artefact]})
         path = self.artefact(job)
         self.assertEqual(os.path.getsize(path), artefact['size_bytes'])
+        self.assertEqual(artefact['sha256'], digest(path))
         self.assert_plays(path, 60)
         frame = media.frames(path)[0]
         self.assertEqual((frame.width, frame.height), (202, 360))
@@ -59,6 +61,7 @@ class Results(DaemonCase):
         whole = full.body
         self.assertEqual((full.status, full.body, full.headers['content-type'], full.headers['accept-ranges']), (200, whole, 'video/mp4', 'bytes'))
         etag = full.headers['etag']
+        self.assertEqual(etag, '"%s"' % hashlib.sha256(whole).hexdigest())
         head = daemon.call('HEAD', url)
         self.assertEqual((head.status, head.body, head.headers['content-length'], head.headers['etag']), (200, b'', str(len(whole)), etag))
         size = len(whole)
@@ -84,6 +87,7 @@ class Results(DaemonCase):
         self.assertEqual(job['outputs'], ['out/new.mp4'])
         self.assertEqual(job['artifacts'][0]['path'], 'out/new.mp4')
         made = os.path.join(self.media, 'out', 'new.mp4')
+        self.assertEqual(job['artifacts'][0]['sha256'], digest(made))
         self.assert_plays(made, 1)
         before = digest(made)
         body = {'recipe': 'crop', 'inputs': [name], 'outputs': ['out/new.mp4']}
@@ -179,6 +183,27 @@ class Results(DaemonCase):
         gone = wait_until(lambda: self.daemon.get('/v1/system').json['requests']['connections'] <= 2, 20 * PATIENCE)
         self.assertTrue(gone, self.daemon.get('/v1/system').json['requests'])
         self.act(job, 'cancel')
+
+    def test_memory_over_time(self):
+        daemon = self.serve(scenario='slow-real', slots=1)
+        name = self.clip('plain')
+        job = self.submit(name)['id']
+        behind = self.submit(name)['id']
+        read = lambda job: daemon.get('/v1/jobs/%s/memory' % job).json
+        self.assertEqual(read(behind), {'attempt': 0, 'samples': []})
+        self.at_work(job)
+        self.assertTrue(wait_until(lambda: read(job)['samples'], 5 * PATIENCE), read(job))
+        self.act(behind, 'cancel')
+        lease = self.ends(job)['memory']
+        timeline = read(job)
+        self.assertEqual(timeline['attempt'], 1)
+        seconds = [sample['seconds'] for sample in timeline['samples']]
+        self.assertEqual(seconds, sorted(set(seconds)))
+        highest = max(sample['resident_bytes'] for sample in timeline['samples'])
+        self.assertGreater(highest, 0)
+        self.assertLessEqual(highest, lease['lease_bytes'])
+        self.assertIn(lease['lease_bytes'], {sample['lease_bytes'] for sample in timeline['samples']})
+        self.problem(daemon.get('/v1/jobs/nonesuch/memory'), 404, 'not-found')
 
     def test_plan(self):
         daemon = self.serve()
@@ -416,6 +441,25 @@ class Calls(DaemonCase):
         self.at_work(other)
         self.act(other, 'cancel')
         self.act(other, 'delete', 204)
+
+    def test_retry_of_named_outputs(self):
+        self.serve(scenario='signal 11')
+        name = self.clip('one_frame')
+        kept = self.ends(self.submit(name)['id'], 'failed')['id']
+        named = self.ends(self.submit(name, outputs=['out/named.mkv'])['id'], 'failed')['id']
+        self.play('pass')
+        for job, wrong, right in ((kept, 'other.mp4', 'crop.mp4'), (named, 'crop.mp4', 'named.mkv')):
+            retry = lambda body: self.daemon.post('/v1/jobs/%s/retry' % job, body)
+            document = self.problem(retry({'outputs': [right, wrong]}), 422, 'bad-parameters', [wrong, right])
+            self.assertEqual(document['output'], wrong)
+            for body in ({'outputs': 'x'}, {'outputs': [1]}, {'output': [right]}):
+                self.problem(retry(body), 400, 'bad-parameters', ['output'])
+            self.problem(retry(b'{'), 400, 'malformed')
+            self.assertEqual(self.job(job)['state'], 'failed')
+            self.assertEqual(retry({'outputs': [right]}).status, 200)
+            self.ends(job)
+            self.problem(retry({'outputs': [right]}), 409, 'conflict')
+        self.problem(self.daemon.post('/v1/jobs/nonesuch/retry', {'outputs': ['x']}), 404, 'not-found')
 
     @slow
     def test_twenty_calls_at_once(self):
