@@ -143,8 +143,9 @@ class JobStore {
   // contradicts itself).
   virtual void Commit(Change change, std::function<void(Result<Committed>)> done) = 0;
   // As Commit, for many jobs that appear together or not at all, with their batch. `inserts` are kInsert; their
-  // `batch` is set here. Committed is of the last of them. Other changes wait meanwhile: about 50 us for each job.
-  // Errors also: kOutputExists (the batch's key is taken), kInternal (no jobs, or one that is not kInsert).
+  // `batch` is set here. Committed is of the last of them. Other changes wait meanwhile: about 50 us for each job,
+  // twice that on a busy machine. Errors also: kConflict (the batch's id is taken), kOutputExists (its key is taken),
+  // kInternal (no jobs, or one that is not kInsert).
   virtual void CommitBatch(BatchRecord batch, std::vector<Change> inserts,
                            std::function<void(Result<Committed>)> done) = 0;
   // Blocks until everything handed in is on disk, or was refused. For shutdown; answers are posted as always.
@@ -164,7 +165,8 @@ class JobStore {
   virtual Result<std::vector<JobRecord>> Active(std::int64_t after, std::size_t limit) = 0;
   virtual Result<std::optional<BatchRecord>> FindBatch(const std::string& id) = 0;
   virtual Result<std::optional<BatchRecord>> FindBatchByKey(const std::string& owner, const std::string& key) = 0;
-  // How many of its jobs are in each state, in the order of JobState; those removed since are in none.
+  // How many of its jobs are in each state, in the order of JobState; those removed since are in none. Counts them
+  // every time: about 1 ms for 10,000.
   virtual Result<std::vector<std::int64_t>> CountOfBatch(const std::string& id) = 0;
   // The document that came last with a change of the job; "" before the first.
   virtual Result<std::string> Timeline(const std::string& job) = 0;

@@ -164,6 +164,41 @@ TEST_F(JobStoreDamageTest, ABrokenLogIsToldFromATornOne) {
   EXPECT_THAT(Open().value()->List({}, 0, 100)->jobs, SizeIs(30));
 }
 
+// What a long transaction had in the log when it failed stays there, behind the changes that came after it.
+TEST_F(JobStoreDamageTest, RemainsOfABatchThatFailedAreNoDamage) {
+  const DataFolder copy;
+  {
+    auto store = Open().value();
+    const JobRecord first = MakeJob();
+    ASSERT_TRUE(CommitAndWait(*store, owner_, Insert(first)));
+    auto inserts = Inserts(600, 5000);
+    inserts.back().job.id = first.id;
+    ASSERT_FALSE(CommitBatchAndWait(*store, owner_, MakeBatch(), std::move(inserts)));
+    for (int i = 0; i < 5; ++i) ASSERT_TRUE(CommitAndWait(*store, owner_, Insert(MakeJob(i))));
+    for (const char* name : {"jobs.db", "jobs.db-wal"}) fs::copy_file(folder_.file(name), copy.file(name));
+  }
+  const std::string log = Read(copy.file("jobs.db-wal"));
+  constexpr std::size_t kFrame = 24 + 4096;
+  std::size_t last = 0;  // where the last change ends
+  for (std::size_t at = 32; at + kFrame <= log.size(); at += kFrame) {
+    if (log.substr(at + 4, 4) != std::string(4, '\0')) last = at + kFrame;
+  }
+  ASSERT_GT(last, 0U);
+  ASSERT_GT(log.size(), last + 100 * kFrame);
+  const auto jobs_with = [&](const std::string& changed) {
+    Write(folder_.file(), Read(copy.file()));
+    Write(folder_.file("jobs.db-wal"), changed);
+    const auto opened = Open();
+    EXPECT_TRUE(opened) << Describe(opened.error());
+    EXPECT_TRUE((*opened)->CheckWhole());
+    return (*opened)->List({}, 0, 100)->jobs.size();
+  };
+  EXPECT_EQ(jobs_with(log), 6U);
+  std::string torn = log;
+  torn[last - 10] ^= 1;
+  EXPECT_EQ(jobs_with(torn), 5U);
+}
+
 TEST_F(JobStoreDamageTest, ABrokenPageIsFoundByReadsCommitsAndTheWholeCheck) {
   Fill(400);
   std::string content = Read(folder_.file());
