@@ -215,7 +215,7 @@ class Daemon {
     } else {
       const auto settings = SettingsOf(*config);
       log::SetLevel(config->log_level);
-      server_->SetTokens(settings.server.tokens);
+      server_->Reload(settings.server);
       settings_.server.tokens = settings.server.tokens;
       service_->Reload(settings.order);
       log::Info("tokens, queue and log level are as configured now");
