@@ -156,7 +156,8 @@ Setting About(const char* key, SettingType type, std::string fallback, const cha
           .fallback_sentence = {},
           .environment = environment,
           .flag = flag,
-          .sentence = sentence};
+          .sentence = sentence,
+          .reloads = false};
 }
 
 Setting Within(Setting setting, std::uint64_t low, std::uint64_t high) {
@@ -371,8 +372,27 @@ std::vector<Row> MakeRows() {
   return rows;
 }
 
+constexpr std::array<std::string_view, 12> kReloading{"server.hosts",
+                                                      "server.origins",
+                                                      "server.connections",
+                                                      "server.largest_body",
+                                                      "data.disk_reserve",
+                                                      "queue.slots",
+                                                      "queue.most_queued",
+                                                      "server.requests_per_second",
+                                                      "queue.ageing_seconds",
+                                                      "queue.patience_seconds",
+                                                      "log.level",
+                                                      "server.stop_grace_seconds"};
+
 const std::vector<Row>& Rows() {
-  static const std::vector<Row> rows = MakeRows();
+  static const std::vector<Row> rows = [] {
+    auto all = MakeRows();
+    for (auto& row : all) {
+      row.setting.reloads = std::ranges::find(kReloading, row.setting.key) != kReloading.end();
+    }
+    return all;
+  }();
   return rows;
 }
 
@@ -932,8 +952,19 @@ std::string ValueText(const Config& config, const std::string& key) {
   return row != Rows().end() ? row->show(config) : std::string();
 }
 
+std::vector<std::string> NeedsRestart(const Config& running, const Config& fresh) {
+  std::vector<std::string> keys;
+  for (const auto& row : Rows()) {
+    if (!row.setting.reloads && row.show(running) != row.show(fresh)) {
+      keys.push_back(row.setting.key);
+    }
+  }
+  return keys;
+}
+
 std::string SettingsAsMarkdown() {
-  std::string text = "| Key | Type and range | Default | Environment | Flag | Meaning |\n|---|---|---|---|---|---|\n";
+  std::string text =
+      "| Key | Type and range | Default | Environment | Flag | Reloads | Meaning |\n|---|---|---|---|---|---|---|\n";
   for (const auto& setting : SettingsTable()) {
     using enum SettingType;
     std::string type = TypeText(setting.type);
@@ -944,9 +975,9 @@ std::string SettingsAsMarkdown() {
     } else if (setting.type == kWord) {
       type = Listed(setting.words);
     }
-    text += fmt::format("| `{}` | {} | {} | `{}` | `{}` | {} |\n", setting.key, type,
+    text += fmt::format("| `{}` | {} | {} | `{}` | `{}` | {} | {} |\n", setting.key, type,
                         setting.fallback.empty() ? setting.fallback_sentence : "`" + setting.fallback + "`",
-                        setting.environment, setting.flag, setting.sentence);
+                        setting.environment, setting.flag, setting.reloads ? "yes" : "", setting.sentence);
   }
   return text;
 }

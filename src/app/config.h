@@ -102,6 +102,7 @@ struct Setting {
   std::string environment;         // "WEIR_LISTEN"
   std::string flag;                // "--listen"
   std::string sentence;
+  bool reloads = false;  // a running server takes over a new value (SIGHUP)
 };
 const std::vector<Setting>& SettingsTable();
 // "4 to 16", "16M to 1024T", "debug, info, warning or error", ...
@@ -114,6 +115,8 @@ Result<Config> LoadConfig(const ConfigSources& sources);
 std::string ShowConfig(const Config& config);
 // One value as in ShowConfig, where TOML and JSON are written the same; "" when there is none.
 std::string ValueText(const Config& config, const std::string& key);
+// Keys whose values differ and that a running server cannot take over, in the order of the table.
+std::vector<std::string> NeedsRestart(const Config& running, const Config& fresh);
 // The table of docs/CONFIGURATION.md, as Markdown.
 std::string SettingsAsMarkdown();
 

@@ -356,6 +356,24 @@ TEST(Config, WhatIsShownLoadsAsTheSame) {
   }
 }
 
+TEST(Config, WhatNeedsARestartIsKnown) {
+  const Config running = Good(Bare());
+  EXPECT_THAT(NeedsRestart(running, running), testing::IsEmpty());
+  auto sources = Bare();
+  for (const auto& setting : SettingsTable()) {
+    sources.flags.emplace_back(setting.flag, Sample(setting));
+  }
+  const Config fresh = Good(sources);
+  const auto keys = NeedsRestart(running, fresh);
+  for (const auto& setting : SettingsTable()) {
+    EXPECT_EQ(std::ranges::find(keys, setting.key) == keys.end(),
+              setting.reloads || ValueText(running, setting.key) == ValueText(fresh, setting.key))
+        << setting.key;
+  }
+  EXPECT_THAT(keys, testing::Contains("server.listen"));
+  EXPECT_THAT(keys, testing::Not(testing::Contains("queue.slots")));
+}
+
 TEST(Config, TheDocumentationHasTheTable) {
   const char* source = std::getenv("WEIR_SOURCE_DIR");
   ASSERT_NE(source, nullptr);

@@ -36,8 +36,8 @@ Notifier Notifier::FromEnvironment() {
   const auto period = ParseUnsigned(Taken("WATCHDOG_USEC"));
   const bool ours = ForUs(Taken("WATCHDOG_PID"));
   constexpr std::uint64_t kDay = std::uint64_t{86'400} * 1'000'000;
-  if (notifier.connected() && ours && period && *period >= 2) {
-    notifier.watchdog_ = std::chrono::microseconds(static_cast<std::int64_t>(std::min(*period, kDay) / 2));
+  if (notifier.connected() && ours && period && *period >= 3) {
+    notifier.watchdog_ = std::chrono::microseconds(static_cast<std::int64_t>(std::min(*period, kDay) / 3));
   }
   return notifier;
 }

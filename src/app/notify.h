@@ -20,7 +20,8 @@ class Notifier {
   Notifier() = default;
 
   [[nodiscard]] bool connected() const { return !address_.empty(); }
-  // How often Watchdog has to be called: half of what the manager waits. nullopt: never.
+  // How often Watchdog has to be called: a third of what the manager waits, so that one that is late is no alarm.
+  // nullopt: never.
   [[nodiscard]] std::optional<std::chrono::microseconds> WatchdogPeriod() const { return watchdog_; }
 
   // A message that cannot be delivered is logged and otherwise no reason for anything.

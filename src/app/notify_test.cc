@@ -90,7 +90,7 @@ TEST(NotifyAlone, WithoutAManagerNothingHappens) {
   Notifier::FromEnvironment().Ready("nobody hears this, and that is fine");
 }
 
-TEST(NotifyAlone, TheWatchdogIsFedTwiceAPeriodAndOnlyWhenItIsOurs) {
+TEST(NotifyAlone, TheWatchdogIsFedThriceAPeriodAndOnlyWhenItIsOurs) {
   const auto period = [](const std::string& usec, const std::string& pid) {
     Set("NOTIFY_SOCKET", "@weir-nobody");
     Set("WATCHDOG_USEC", usec);
@@ -98,14 +98,14 @@ TEST(NotifyAlone, TheWatchdogIsFedTwiceAPeriodAndOnlyWhenItIsOurs) {
     return Notifier::FromEnvironment().WatchdogPeriod();
   };
   const auto own = std::to_string(::getpid());
-  EXPECT_EQ(period("20000000", own), std::chrono::seconds(10));
+  EXPECT_EQ(period("30000000", own), std::chrono::seconds(10));
   EXPECT_EQ(std::getenv("WATCHDOG_USEC"), nullptr);
-  EXPECT_EQ(period("20000000", ""), std::chrono::seconds(10));
-  EXPECT_FALSE(period("20000000", "1"));
+  EXPECT_EQ(period("30000000", ""), std::chrono::seconds(10));
+  EXPECT_FALSE(period("30000000", "1"));
   EXPECT_FALSE(period("", own));
   EXPECT_FALSE(period("0", own));
   EXPECT_FALSE(period("soon", own));
-  EXPECT_EQ(period("18446744073709551615", own), std::chrono::hours(12));
+  EXPECT_EQ(period("18446744073709551615", own), std::chrono::hours(8));
 }
 
 class Activation : public testing::Test {

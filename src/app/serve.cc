@@ -7,18 +7,24 @@
 #include <csignal>
 #include <memory>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "api/api.h"
 #include "app/config.h"
 #include "app/invocation.h"
+#include "app/journal.h"
 #include "app/notify.h"
+#include "app/services.h"
 #include "app/session.h"
 #include "app/speak.h"
 #include "app/version.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "os/file.h"
+#include "os/log_file.h"
 #include "os/ownership.h"
 #include "os/proc.h"
 #include "os/process_start.h"
@@ -31,6 +37,8 @@ constexpr std::chrono::milliseconds kReadingPeriod{250};
 
 // How long after the last word a start or an end may take before the service manager gives up.
 constexpr std::chrono::seconds kExtension{30};
+
+constexpr std::chrono::seconds kGaugeIdle{60};
 
 struct ServeSettings {
   Settings session;  // memory, tools, limits
@@ -77,62 +85,166 @@ ServeSettings SettingsOf(const Config& config) {
   return settings;
 }
 
+struct DataFolder {
+  os::UniqueFd fd;
+  std::string path;
+};
+
+// What was measured of this process and its children, for a moment.
+class Gauge {
+ public:
+  const api::SystemReading& Read(SteadyTime now) {
+    if (!read_ || now - *read_ >= kReadingPeriod) {
+      read_ = now;
+      measured_.own_memory = os::OwnPss();
+      measured_.tree_memory = os::TreePss(os::CurrentProcess());
+      const auto counts = os::OwnCountsNow();
+      measured_.descriptors = counts.descriptors;
+      measured_.threads = counts.threads;
+    }
+    return measured_;
+  }
+
+ private:
+  std::optional<SteadyTime> read_;
+  api::SystemReading measured_;
+};
+
 class Daemon {
  public:
-  Daemon(boost::asio::io_context& loop, ServeSettings settings, ConfigSources sources, Notifier notifier)
+  Daemon(boost::asio::io_context& loop, Config config, ConfigSources sources, Notifier notifier)
       : loop_(loop),
-        settings_(std::move(settings)),
+        config_(std::move(config)),
+        settings_(SettingsOf(config_)),
         sources_(std::move(sources)),
         notifier_(std::move(notifier)),
         signals_(loop),
-        watchdog_(loop) {}
+        watchdog_(loop),
+        extension_(loop),
+        idle_(loop),
+        services_(clock_, [] { return os::HeapInUse(); }) {}
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
   ~Daemon() = default;
 
   Status Start() {
-    WEIR_ASSIGN(auto inherited, InheritedListener());
-    notifier_.ExtendTimeout(kExtension);
+    WEIR_ASSIGN(inherited_, InheritedListener());
+    KeepExtending();
     for (const int signal : os::NotIgnored({SIGINT, SIGTERM, SIGHUP})) {
       signals_.add(signal);
     }
     AwaitSignal();
-    WEIR_ASSIGN(data_, os::EnsureFolder(settings_.data_folder));
-    settings_.data_folder = os::PathOf(data_.get());
-    WEIR_ASSIGN(store_, store::JobStore::Open(
-                            settings_.data_folder,
-                            [this](std::function<void()> call) { boost::asio::post(loop_, std::move(call)); }, {}));
+    Declare();
+    WEIR_TRY(services_.Check());
+    WEIR_TRY(services_.Use(http_));
+    FollowJobs();
+    notifier_.Ready("ready");
+    extension_.cancel();
+    FeedWatchdog();
+    const auto& world = session_->world();
+    log::Info("listening on http://" + settings_.server.address + ":" + std::to_string(http_->port()) + ", budget " +
+              ToString(world.ledger.budget()) + " kept by " + os::NameOf(world.launcher.walls().cgroups.backend()) +
+              ", data in " + Quoted(data_->path));
+    log::Debug(ServicesText());
+    return {};
+  }
+
+  // Until the end. The exit code.
+  int Run() {
+    while (!ended_ && loop_.run_one() > 0) {
+    }
+    store_->Flush();
+    if (journal_.get() != nullptr) {
+      journal_->Tell();
+    }
+    return 0;
+  }
+
+  // What is loaded, since when, and with how much memory. The loop's thread.
+  [[nodiscard]] std::vector<ServiceReading> LoadedServices() const { return services_.Readings(); }
+
+ private:
+  // In the order in which a start builds them. Destroyed the other way round: nobody asks any more, then nothing
+  // works, then nothing is written.
+  void Declare() {
+    data_ = services_.Declare<DataFolder>({.name = "data", .make = [this] { return OpenData(); }});
+    store_ = services_.Declare<store::JobStore>(
+        {.name = "store", .needs = {"data"}, .make = [this] {
+           return store::JobStore::Open(
+               data_->path, [this](std::function<void()> call) { boost::asio::post(loop_, std::move(call)); }, {});
+         }});
+    session_ = services_.Declare<Session>({.name = "session", .make = [this] { return OpenSession(); }});
+    roots_ = services_.Declare<store::MediaRoots>(
+        {.name = "roots", .make = [this] { return Kept(store::MediaRoots::Open(settings_.media_roots)); }});
+    artifacts_ = services_.Declare<store::Artifacts>({.name = "artifacts", .needs = {"data"}, .make = [this] {
+                                                        return Kept(store::Artifacts::Open(data_->path));
+                                                      }});
+    jobs_ = services_.Declare<jobs::JobService>(
+        {.name = "jobs", .needs = {"store", "session", "roots", "artifacts"}, .make = [this] { return OpenJobs(); }});
+    api_ = services_.Declare<api::Api>(
+        {.name = "api", .needs = {"jobs", "artifacts", "session"}, .make = [this] { return MakeApi(); }});
+    http_ = services_.Declare<http::Server>(
+        {.name = "http", .needs = {"api", "session"}, .make = [this] {
+           return http::Server::Listen(
+               loop_, session_->world().clock, settings_.server,
+               [this](http::Request request) { return api_->Answer(std::move(request)); }, std::move(inherited_));
+         }});
+    journal_ = services_.Declare<Journal>(
+        {.name = "journal", .needs = {"jobs", "store"}, .make = [this] { return OpenJournal(); }});
+    gauge_ = services_.Declare<Gauge>(
+        {.name = "gauge", .make = [] { return std::make_unique<Gauge>(); }, .idle = kGaugeIdle});
+  }
+
+  template <typename T>
+  static Result<std::unique_ptr<T>> Kept(Result<T> made) {
+    if (!made) {
+      return Fail(std::move(made).error());
+    }
+    return std::make_unique<T>(*std::move(made));
+  }
+
+  Result<std::unique_ptr<DataFolder>> OpenData() const {
+    WEIR_ASSIGN(auto fd, os::EnsureFolder(settings_.data_folder));
+    std::string path = os::PathOf(fd.get());
+    return std::make_unique<DataFolder>(DataFolder{.fd = std::move(fd), .path = std::move(path)});
+  }
+
+  Result<std::unique_ptr<Session>> OpenSession() {
     auto session =
         Session::Open(loop_, settings_.session, false, [this](process::Launcher* launcher) { launcher_ = launcher; });
     if (stopping_) {
       return Fail(ErrorCode::kTerminated, "told to end before it was ready");
     }
-    if (!session) {
-      return Fail(std::move(session).error());
+    if (session) {
+      for (const auto& warning : (*session)->warnings()) {
+        log::Warning(warning);
+      }
     }
-    session_ = *std::move(session);
-    for (const auto& warning : session_->warnings()) {
-      log::Warning(warning);
-    }
-    WEIR_ASSIGN(auto roots, store::MediaRoots::Open(settings_.media_roots));
-    roots_.emplace(std::move(roots));
-    WEIR_ASSIGN(auto artifacts, store::Artifacts::Open(settings_.data_folder));
-    artifacts_.emplace(std::move(artifacts));
+    return session;
+  }
+
+  Result<std::unique_ptr<jobs::JobService>> OpenJobs() {
+    // Recovery is worth lines as well.
+    WEIR_ASSIGN(unheard_, store_->LastEventId());
     const auto& world = session_->world();
-    WEIR_ASSIGN(service_, jobs::JobService::Open({.loop = loop_,
-                                                  .clock = world.clock,
-                                                  .ledger = world.ledger,
-                                                  .launcher = world.launcher,
-                                                  .state = world.state,
-                                                  .aside = world.aside,
-                                                  .store = *store_,
-                                                  .roots = *roots_,
-                                                  .artifacts = *artifacts_,
-                                                  .tools = world.tools,
-                                                  .machine = world.machine,
-                                                  .limits = world.limits},
-                                                 settings_.order, settings_.service));
-    api_ = std::make_unique<api::Api>(world.clock, *service_, *artifacts_,
+    return jobs::JobService::Open({.loop = loop_,
+                                   .clock = world.clock,
+                                   .ledger = world.ledger,
+                                   .launcher = world.launcher,
+                                   .state = world.state,
+                                   .aside = world.aside,
+                                   .store = *store_,
+                                   .roots = *roots_,
+                                   .artifacts = *artifacts_,
+                                   .tools = world.tools,
+                                   .machine = world.machine,
+                                   .limits = world.limits},
+                                  settings_.order, settings_.service);
+  }
+
+  std::unique_ptr<api::Api> MakeApi() {
+    const auto& world = session_->world();
+    return std::make_unique<api::Api>(world.clock, *jobs_, *artifacts_,
                                       api::Facts{.version = kVersion,
                                                  .ffmpeg = world.tools.ffmpeg,
                                                  .ffprobe = world.tools.ffprobe,
@@ -142,28 +254,31 @@ class Daemon {
                                                  .most_queued = settings_.order.most_queued,
                                                  .started = world.clock.Now()},
                                       [this] { return Reading(); });
-    WEIR_ASSIGN(server_, http::Server::Listen(
-                             loop_, world.clock, settings_.server,
-                             [this](http::Request request) { return api_->Answer(std::move(request)); },
-                             std::move(inherited)));
-    notifier_.Ready("ready");
-    FeedWatchdog();
-    log::Info("listening on http://" + settings_.server.address + ":" + std::to_string(server_->port()) +
-              ", budget " + ToString(world.ledger.budget()) + " kept by " +
-              os::NameOf(world.launcher.walls().cgroups.backend()) + ", data in " + Quoted(settings_.data_folder));
-    return {};
   }
 
-  // Until the end. The exit code.
-  int Run() {
-    while (!ended_ && loop_.run_one() > 0) {
+  Result<std::unique_ptr<Journal>> OpenJournal() {
+    std::int64_t after = 0;
+    if (unheard_) {
+      after = *std::exchange(unheard_, std::nullopt);
+    } else {
+      WEIR_ASSIGN(after, store_->LastEventId());
     }
-    server_.reset();
-    store_->Flush();
-    return 0;
+    return std::make_unique<Journal>(loop_, *jobs_, after, [this](const std::string& work) {
+      notifier_.Status(stopping_ ? "ending: " + work : work);
+    });
   }
 
- private:
+  // Only where somebody hears of it.
+  void FollowJobs() {
+    if (!notifier_.connected() && !log::Shows(log::Level::kInfo)) {
+      unheard_.reset();
+      return;
+    }
+    if (const auto followed = services_.Use(journal_); !followed) {
+      log::Warning("the log will not tell of jobs: " + Describe(followed.error()));
+    }
+  }
+
   void AwaitSignal() {
     signals_.async_wait([this](const boost::system::error_code& error, int signal) {
       if (error) {
@@ -173,13 +288,12 @@ class Daemon {
         Reload();
         return AwaitSignal();
       }
-      if (service_ && server_) {
-        notifier_.Stopping("finishing what runs");
-        notifier_.ExtendTimeout(settings_.stop_grace + kExtension);
+      if (jobs_.get() != nullptr && http_.get() != nullptr) {
+        notifier_.Stopping("ending: what runs may finish");
+        KeepExtending();
         log::Info(stopping_ ? "told to end again: stopping what runs" : "told to end: finishing what runs");
-        server_->StopAccepting();
-        service_->Shutdown(stopping_ ? std::chrono::milliseconds(0) : settings_.stop_grace,
-                           [this] { ended_ = true; });
+        http_->StopAccepting();
+        jobs_->Shutdown(stopping_ ? std::chrono::milliseconds(0) : settings_.stop_grace, [this] { ended_ = true; });
       } else if (launcher_ != nullptr) {
         launcher_->StopAll(true);
       }
@@ -201,78 +315,142 @@ class Daemon {
     }
   }
 
+  // Little by little, so that a start or an end that is stuck is noticed.
+  void KeepExtending() {
+    if (!notifier_.connected()) {
+      return;
+    }
+    notifier_.ExtendTimeout(kExtension);
+    extension_.expires_after(kExtension / 3);
+    extension_.async_wait([this](const boost::system::error_code& error) {
+      if (!error) {
+        KeepExtending();
+      }
+    });
+  }
+
   void Reload() {
-    if (!service_ || !server_) {
+    if (jobs_.get() == nullptr || http_.get() == nullptr || stopping_) {
       return;
     }
     notifier_.Reloading();
-    auto sources = GatherSources(sources_);
-    auto config = sources ? LoadConfig(*sources) : Fail(sources.error());
-    if (!config) {
-      log::Error("the configuration stays as it was: " + Describe(config.error()));
-    } else if (!settings_.server.tokens.empty() && config->tokens.empty()) {
-      log::Error("the configuration stays as it was: without tokens everybody could call");
-    } else {
-      const auto settings = SettingsOf(*config);
-      log::SetLevel(config->log_level);
-      server_->SetTokens(settings.server.tokens);
-      settings_.server.tokens = settings.server.tokens;
-      service_->Reload(settings.order);
-      log::Info("tokens, queue and log level are as configured now");
+    const auto told = TakeOver();
+    if (!told) {
+      log::Error("the configuration stays as it was: " + Describe(told.error()));
     }
-    notifier_.Ready("ready");
+    notifier_.Ready(told ? "reloaded" : "not reloaded: " + Describe(told.error()));
+    log::Debug(ServicesText());
+  }
+
+  Status TakeOver() {
+    WEIR_ASSIGN(const auto sources, GatherSources(sources_));
+    WEIR_ASSIGN(auto config, LoadConfig(sources));
+    if (!settings_.server.tokens.empty() && config.tokens.empty()) {
+      return Fail(ErrorCode::kBadParameters, "without tokens everybody could call");
+    }
+    const auto fresh = SettingsOf(config);
+    log::SetLevel(config.log_level);
+    http_->Reload(fresh.server);
+    jobs_->Reload(fresh.order);
+    settings_.server.tokens = fresh.server.tokens;
+    settings_.stop_grace = fresh.stop_grace;
+    FollowJobs();
+    log::Info("tokens, limits of callers, queue and log level are as configured now");
+    // Against what it was started with: said again as long as it is true.
+    std::string later;
+    for (const auto& key : NeedsRestart(config_, config)) {
+      later += (later.empty() ? "" : ", ") + key;
+    }
+    if (!later.empty()) {
+      log::Warning("changed in the configuration, and as before until a restart: " + later);
+    }
+    return {};
   }
 
   api::SystemReading Reading() {
     const auto& world = session_->world();
-    const SteadyTime now = world.clock.Now();
-    if (now - read_ >= kReadingPeriod) {
-      read_ = now;
-      measured_.own_memory = os::OwnPss();
-      measured_.tree_memory = os::TreePss(os::CurrentProcess());
-      const auto counts = os::OwnCountsNow();
-      measured_.descriptors = counts.descriptors;
-      measured_.threads = counts.threads;
+    api::SystemReading reading;
+    if (const auto gauge = services_.Use(gauge_)) {
+      reading = (*gauge)->Read(world.clock.Now());
     }
-    auto reading = measured_;
+    AwaitIdle();
     reading.budget = world.ledger.budget();
     reading.own_use = world.ledger.own_use();
     reading.leased = world.ledger.leased();
     reading.available = world.ledger.available();
     reading.backend = os::NameOf(world.launcher.walls().cgroups.backend());
     reading.processes = world.launcher.living();
-    if (server_) {
-      reading.http = server_->figures();
+    if (http_.get() != nullptr) {
+      reading.http = http_->figures();
     }
     if (stopping_) {
       reading.not_ready = "about to end";
-    } else if (service_->figures().unsaved > 0) {
+    } else if (jobs_->figures().unsaved > 0) {
       reading.not_ready = "changes cannot be written to the data folder";
     }
     return reading;
   }
 
+  // What nobody uses goes in its time; without anything that could go, nobody is woken.
+  void AwaitIdle() {
+    if (std::exchange(awaits_idle_, true)) {
+      return;
+    }
+    const auto next = services_.LetGo();
+    if (!next) {
+      awaits_idle_ = false;
+      return;
+    }
+    idle_.expires_at(std::chrono::time_point_cast<boost::asio::steady_timer::duration>(*next));
+    idle_.async_wait([this](const boost::system::error_code& error) {
+      awaits_idle_ = false;
+      if (!error) {
+        AwaitIdle();
+      }
+    });
+  }
+
+  [[nodiscard]] std::string ServicesText() const {
+    std::string text;
+    for (const auto& service : LoadedServices()) {
+      text += (text.empty() ? "services: " : ", ") + service.name;
+      if (!service.loaded) {
+        text += " not loaded";
+      } else if (service.bytes) {
+        text += " " + std::to_string(service.bytes->count() / 1024) + " KiB";
+      }
+    }
+    return text;
+  }
+
   boost::asio::io_context& loop_;
+  const Config config_;  // as started
   ServeSettings settings_;
   ConfigSources sources_;  // as given: a reload gathers anew
   Notifier notifier_;
   boost::asio::signal_set signals_;
   boost::asio::steady_timer watchdog_;
+  boost::asio::steady_timer extension_;
+  boost::asio::steady_timer idle_;
+  os::UniqueFd inherited_;               // until somebody listens on it
+  std::optional<std::int64_t> unheard_;  // events behind this one have no line yet
   process::Launcher* launcher_ = nullptr;
   bool stopping_ = false;
   bool ended_ = false;
-  SteadyTime read_{};
-  api::SystemReading measured_;
+  bool awaits_idle_ = false;
 
-  // Destroyed from the bottom up: nobody asks any more, then nothing works, then nothing is written.
-  os::UniqueFd data_;
-  std::unique_ptr<Session> session_;
-  std::unique_ptr<store::JobStore> store_;
-  std::optional<store::MediaRoots> roots_;
-  std::optional<store::Artifacts> artifacts_;
-  std::unique_ptr<jobs::JobService> service_;
-  std::unique_ptr<api::Api> api_;
-  std::unique_ptr<http::Server> server_;
+  SystemClock clock_;
+  Services services_;
+  Service<DataFolder> data_;
+  Service<store::JobStore> store_;
+  Service<Session> session_;
+  Service<store::MediaRoots> roots_;
+  Service<store::Artifacts> artifacts_;
+  Service<jobs::JobService> jobs_;
+  Service<api::Api> api_;
+  Service<http::Server> http_;
+  Service<Journal> journal_;
+  Service<Gauge> gauge_;
 };
 
 }  // namespace
@@ -284,7 +462,7 @@ int Serve(const ServeCommand& command) {
   };
   auto notifier = Notifier::FromEnvironment();
   const auto sources = GatherSources(command.sources);
-  const auto config = sources ? LoadConfig(*sources) : Fail(sources.error());
+  auto config = sources ? LoadConfig(*sources) : Fail(sources.error());
   if (!config) {
     return refuse(config.error());
   }
@@ -293,12 +471,16 @@ int Serve(const ServeCommand& command) {
     log::SetFormat(log::Format::kJson);
   }
   if (!config->log_file.empty()) {
-    if (const auto opened = log::ToFile(config->log_file, config->log_file_size, config->log_files); !opened) {
+    auto opened = os::LogFile::Open(config->log_file, config->log_file_size, config->log_files);
+    if (!opened) {
       return refuse(opened.error());
     }
+    log::To([file = std::shared_ptr<os::LogFile>(*std::move(opened))](std::string_view line) {
+      return file->Write(line);
+    });
   }
   boost::asio::io_context loop(1);
-  Daemon daemon(loop, SettingsOf(*config), command.sources, std::move(notifier));
+  Daemon daemon(loop, *std::move(config), command.sources, std::move(notifier));
   if (const auto started = daemon.Start(); !started) {
     return refuse(started.error());
   }

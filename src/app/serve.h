@@ -6,8 +6,8 @@
 namespace weir::app {
 
 // Runs until told to end; the exit code. SIGTERM and SIGINT: no new work, what runs may end within the grace, then it
-// is stopped and queued for the next life. Again: at once, with the same care for what is on disk. SIGHUP: tokens,
-// the queue's settings and the log level are read anew.
+// is stopped and queued for the next life. Again: at once, with the same care for what is on disk. SIGHUP: the
+// configuration is read anew, and what can change in a running server changes.
 int Serve(const ServeCommand& command);
 
 }  // namespace weir::app

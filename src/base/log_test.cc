@@ -3,7 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <filesystem>
+#include <memory>
+#include <regex>
 #include <string>
 
 namespace weir {
@@ -46,28 +47,50 @@ TEST(LogTest, JsonIsOneObjectALine) {
   EXPECT_EQ(line.find('\n'), line.size() - 1);
 }
 
-TEST(LogTest, AFileIsRotatedAtItsSize) {
-  std::string pattern = (std::filesystem::temp_directory_path() / "weir-log-XXXXXX").string();
-  const std::filesystem::path folder = mkdtemp(pattern.data());
-  ASSERT_TRUE(log::ToFile((folder / "log").string(), Bytes::Kib(4), 3));
-  for (int i = 0; i < 1000; ++i) {
-    log::Warning("a line of a log that goes on for ever");
-  }
-  std::uintmax_t sum = 0;
-  std::size_t files = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    sum += entry.file_size();
-    ++files;
-  }
-  EXPECT_EQ(files, 3U);
-  EXPECT_LE(sum, 3U * 4096U);
-  std::filesystem::remove_all(folder);
+TEST(LogTest, AJobIsNamed) {
+  EXPECT_EQ(Logged([] { log::Warning("it runs", "abc"); }), "weir: warning: job abc: it runs\n");
+  log::SetFormat(log::Format::kJson);
+  const std::string line = Logged([] { log::Warning("it runs", "a\"b"); });
+  log::SetFormat(log::Format::kText);
+  EXPECT_NE(line.find(R"("level":"warning","job":"a\"b","message":"it runs"})"), std::string::npos) << line;
 }
 
-TEST(LogTest, AFileThatCannotBeIsAnError) {
-  const auto status = log::ToFile("/proc/nowhere/log", Bytes::Kib(4), 1);
-  ASSERT_FALSE(status);
-  EXPECT_EQ(status.error().code, ErrorCode::kOutputUnwritable);
+TEST(LogTest, LinesThatCannotBeWrittenAreCounted) {
+  // The last test of this process that looks at standard error.
+  struct Place {
+    bool full = false;
+    std::string text;
+  };
+  const auto place = std::make_shared<Place>();
+  log::To([place](std::string_view line) -> Status {
+    if (place->full) {
+      return Fail(ErrorCode::kDiskFull, "no room");
+    }
+    place->text += line;
+    return {};
+  });
+  log::Warning("first");
+  EXPECT_TRUE(std::regex_match(place->text, std::regex("....-..-..T..:..:..\\....Z weir: warning: first\n")))
+      << place->text;
+  place->full = true;
+  const std::string told = Logged([] {
+    for (int i = 0; i < 3; ++i) {
+      log::Warning("lost");
+    }
+  });
+  EXPECT_EQ(told, "weir: error: no room; lines are lost until it can be\n");
+  place->full = false;
+  place->text.clear();
+  log::Warning("back");
+  log::Warning("again");
+  EXPECT_TRUE(std::regex_match(place->text, std::regex("[^\n]* error: 3 lines could not be written here\n"
+                                                       "[^\n]* warning: back\n[^\n]* warning: again\n")))
+      << place->text;
+  log::SetFormat(log::Format::kJson);
+  place->text.clear();
+  log::Warning("x");
+  log::SetFormat(log::Format::kText);
+  EXPECT_TRUE(place->text.starts_with(R"({"time":")")) << place->text;
 }
 
 }  // namespace

@@ -40,7 +40,11 @@ constexpr milliseconds kLingerTime{1000};
 // A handler that takes longer is watched: most do not, and watching costs a system call.
 constexpr milliseconds kUnwatched{50};
 constexpr milliseconds kLeastSweep{5};
+// How often the caller of a request that waits is looked at, and asked for a sign of life once it has said all.
+constexpr milliseconds kWatchPeriod{1000};
+constexpr milliseconds kLongestDoubt{60'000};
 constexpr std::string_view kMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 constexpr std::string_view kHeartbeat = ": heartbeat\n\n";
 constexpr std::string_view kLastChunk = "0\r\n\r\n";
 
@@ -101,6 +105,7 @@ Core::Core(boost::asio::io_context& the_loop, const Clock& the_clock, ServerSett
       handler(std::move(the_handler)),
       sites(settings, endpoint.address, endpoint.port),
       rate(settings.requests_per_second),
+      endpoint_(endpoint),
       timer_(the_loop) {}
 
 std::string_view Core::Date() {
@@ -158,6 +163,19 @@ void Core::Shut() {
   lane.Shut();
   timer_.cancel();
   ForAll(&Connection::Abort);
+}
+
+void Core::Reload(const ServerSettings& fresh) {
+  settings.tokens = fresh.tokens;
+  settings.hosts = fresh.hosts;
+  settings.origins = fresh.origins;
+  settings.most_connections = fresh.most_connections;
+  settings.largest_body = fresh.largest_body;
+  sites = Sites(settings, endpoint_.address, endpoint_.port);
+  // What callers have used up stays used up, unless there is another limit.
+  if (std::exchange(settings.requests_per_second, fresh.requests_per_second) != fresh.requests_per_second) {
+    rate = RateLimit(fresh.requests_per_second);
+  }
 }
 
 // ---- Connection: life
@@ -229,7 +247,7 @@ void Connection::DeadlinePassed() {
       ignored = socket_.cancel(ignored);
       break;
     case Stage::kHandler:
-      WatchForReset();
+      WatchCaller();
       break;
     case Stage::kWrite:
       log::Debug("a reader at " + remote_ + " took nothing for too long");
@@ -387,7 +405,6 @@ awaitable<bool> Connection::ServeOne() {
     } else {
       const std::string* expectation = parser_.request().Header("expect");
       if (expectation != nullptr && input_at_ == input_.size() && !http_1_0_) {
-        constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
         const bool written = co_await Write(kContinue, {});
         if (!written) co_return false;
       }
@@ -416,6 +433,8 @@ awaitable<bool> Connection::ServeOne() {
     for (const std::string_view name : {"range", "if-range", "if-none-match"}) {
       if (const std::string* value = request.Header(name)) facts.conditions.headers.emplace_back(name, *value);
     }
+    looked_ = false;
+    doubt_ = milliseconds(0);
     Enter(Stage::kHandler, kUnwatched);
     std::exception_ptr failure;
     try {
@@ -556,7 +575,7 @@ void Connection::MakeHead(Response& response, const Facts& facts, std::optional<
     response.headers.emplace_back("Access-Control-Expose-Headers", "ETag, Location, Retry-After");
     response.headers.emplace_back("Vary", "Origin");
   }
-  head_.clear();
+  head_ = std::exchange(interim_, {});
   const HeadFacts head{.date = core_->Date(),
                        .http_1_0 = facts.http_1_0,
                        .keep_alive = facts.keep_alive,
@@ -701,11 +720,45 @@ void Connection::Heartbeat() {
 
 // ---- Connection: is anybody there
 
-// A reader that has only said all that it has to say may still want its answer: such a connection is half closed, and
-// looks the same as one that its owner has left. So only a reset ends a handler.
-void Connection::WatchForReset() {
+// A caller that has said all that it has to say may still want its answer: such a connection is half closed, and
+// looks the same as one that its owner has left. What tells them apart is a word of ours, to which a kernel without
+// an owner for it answers with a reset. "100 Continue" may come before any answer, and is dropped by whoever did not
+// ask for it. What arrives meanwhile stays in the kernel, within its own bounds.
+void Connection::WatchCaller() {
   if (!socket_.is_open()) return;
-  if (os::LookAtPeer(socket_.native_handle()) == os::Peer::kGone) return Abort();
+  milliseconds pause = kWatchPeriod;
+  switch (os::LookAtPeer(socket_.native_handle())) {
+    case os::Peer::kGone:
+      return Abort();
+    case os::Peer::kSaidAll:
+      WatchForReset();
+      // Most answers come before it is worth asking.
+      if (!looked_) break;
+      if (!AskForLife()) return Abort();
+      // It may leave later as well, but is not asked every second for as long as it waits.
+      doubt_ = std::clamp(2 * doubt_, kWatchPeriod, kLongestDoubt);
+      pause = doubt_;
+      break;
+    case os::Peer::kThere:
+      WatchForReset();
+      break;
+  }
+  looked_ = true;
+  Enter(Stage::kHandler, pause);
+}
+
+// False: it cannot be reached any more.
+bool Connection::AskForLife() {
+  if (http_1_0_) return true;  // knows no answers before the answer
+  if (interim_.empty()) interim_ = kContinue;
+  std::string_view rest = interim_;
+  std::string_view none;
+  const Written written = TryWrite(rest, none);
+  interim_.erase(0, interim_.size() - rest.size());
+  return written != Written::kFailed;
+}
+
+void Connection::WatchForReset() {
   if (std::exchange(watched_, true)) return;
   socket_.async_wait(Socket::wait_error, [weak = weak_from_this()](const error_code& error) {
     const auto self = weak.lock();

@@ -41,6 +41,7 @@ struct Core : std::enable_shared_from_this<Core> {
   void Start(os::Connection accepted);
   void ForAll(void (Connection::*action)());
   void Shut();  // ends everything; nothing runs on the lane afterwards
+  void Reload(const ServerSettings& fresh);
 
   boost::asio::io_context& loop;
   Lane lane;
@@ -58,6 +59,7 @@ struct Core : std::enable_shared_from_this<Core> {
  private:
   void Sweep();
 
+  os::Endpoint endpoint_;
   boost::asio::steady_timer timer_;  // one for all deadlines; they are looked at together
   IoTime next_sweep_ = kNever;
   std::chrono::sys_seconds date_second_{};
@@ -108,6 +110,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::asio::awaitable<bool> Stream(Response& response, const Facts& facts);
   void MakeHead(Response& response, const Facts& facts, std::optional<std::uint64_t> length, bool chunked);
 
+  void WatchCaller();
+  bool AskForLife();
   void WatchForReset();
   void WatchReader();
   void DropInput();
@@ -124,6 +128,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::string head_;
   std::string origin_;     // of the request, when allowed: the answer repeats it
   std::string heartbeat_;  // what of the last one the reader has not taken yet
+  std::string interim_;    // what of a sign to a waiting caller has not been taken yet; goes before the answer
+  std::chrono::milliseconds doubt_{};  // pause after the last such sign
   Stage stage_ = Stage::kIdle;
   IoTime deadline_ = kNever;
   IoTime heartbeat_due_ = kNever;  // by when the rest of a heartbeat must have been taken
@@ -131,6 +137,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::size_t index_;  // in core_->connections
   bool expired_ = false;
   bool watched_ = false;
+  bool looked_ = false;  // at the caller of the request that waits
   bool http_1_0_ = false;
 };
 

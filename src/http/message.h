@@ -71,10 +71,10 @@ struct Response {
 };
 
 // On the loop's thread. Must not throw. A connection has one request in the handler at a time. Credentials have been
-// taken out of the headers. A caller who resets the connection cancels it (terminal cancellation of what it waits
-// for); one who only closes its sending side gets the answer. After the Server's end it is never resumed: its frame
-// is destroyed in the loop's next turn, at the latest with the loop, so what the frame holds must be safe to destroy
-// then.
+// taken out of the headers. A caller who closes or resets the connection cancels it (terminal cancellation of what it
+// waits for) within about a second; one who only closes its sending side gets the answer, perhaps after a few "100
+// Continue". After the Server's end it is never resumed: its frame is destroyed in the loop's next turn, at the
+// latest with the loop, so what the frame holds must be safe to destroy then.
 using Handler = std::function<boost::asio::awaitable<Response>(Request)>;
 
 // RFC 9457: {"type": "https://weir.invalid/problems/<name>", title, status, detail, instance, members...}.

@@ -58,7 +58,7 @@ class Listening final : public Server {
     core_->stopping = true;
     core_->ForAll(&Connection::Finish);
   }
-  void SetTokens(std::vector<Token> tokens) override { core_->settings.tokens = std::move(tokens); }
+  void Reload(const ServerSettings& settings) override { core_->Reload(settings); }
 
  private:
   // The callbacks are silenced by the alive token: the acceptor's ends with this object, the core may live on.

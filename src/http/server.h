@@ -66,7 +66,9 @@ class Server {
   [[nodiscard]] virtual ServerFigures figures() const = 0;
   // Takes no new connections, lets requests in flight end, closes idle ones and event streams.
   virtual void StopAccepting() = 0;
-  virtual void SetTokens(std::vector<Token> tokens) = 0;
+  // Tokens, hosts, origins, the rate, the number of connections (open ones stay) and, for later connections, the
+  // largest body are as given from now on. The rest of `settings` is not looked at.
+  virtual void Reload(const ServerSettings& settings) = 0;
 
  protected:
   Server() = default;

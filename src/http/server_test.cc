@@ -66,6 +66,11 @@ class Dialled {
     }
     return true;
   }
+  void DoNotBlock() { ::fcntl(fd_.get(), F_SETFL, O_NONBLOCK); }
+  std::size_t PutSome(std::string_view bytes) {
+    const ssize_t sent = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    return sent > 0 ? static_cast<std::size_t>(sent) : 0;
+  }
   void SaidAll() { ::shutdown(fd_.get(), SHUT_WR); }
   void Reset() {
     const linger now{.l_onoff = 1, .l_linger = 0};
@@ -576,7 +581,8 @@ TEST_F(Http, TokensDecideWhoMayCall) {
   EXPECT_THAT(Ask(Get("/who", "Authorization: Bearer secret\r\n")), EndsWith("ci 1 127.0.0.1"));
   EXPECT_THAT(Ask(Get("/who", "X-API-Key: secret\r\n")), EndsWith("ci 1 127.0.0.1"));
   EXPECT_FALSE(counts_.has_secret);
-  OnLoop([&] { server_->SetTokens({{.name = "new", .sha256 = ToHex(Sha256("other")), .scopes = kAdmin}}); });
+  settings.tokens = {{.name = "new", .sha256 = ToHex(Sha256("other")), .scopes = kAdmin}};
+  OnLoop([&] { server_->Reload(settings); });
   EXPECT_THAT(Ask(Get("/who", "X-API-Key: secret\r\n")), StartsWith("HTTP/1.1 401"));
   EXPECT_THAT(Ask(Get("/who", "X-API-Key: other\r\n")), EndsWith("new 4 127.0.0.1"));
   // The refused body does not become the next request.
@@ -715,13 +721,91 @@ TEST_F(Http, AStreamsSlowReaderIsCutOff) {
 
 TEST_F(Http, AHandlerIsCancelledWhenItsCallerIsGone) {
   Start();
+  int started = 0;
+  // What was sent behind the request lies in front of the end, and must not hide it.
+  for (const std::string& behind : {std::string(), std::string(5000, 'x'), Get("/") + Get("/")}) {
+    for (const bool reset : {false, true}) {
+      Dialled dialled = Dial();
+      dialled.Put(Get("/slow?ms=3600000") + behind);
+      ASSERT_TRUE(Eventually([&] { return counts_.started == started + 1; }));
+      ++started;
+      const auto begun = std::chrono::steady_clock::now();
+      if (reset) {
+        dialled.Reset();
+      } else {
+        dialled.Close();
+      }
+      EXPECT_TRUE(Eventually(
+          [&] { return counts_.gone == started && Figures().connections == 0 && Figures().in_flight == 0; }));
+      EXPECT_LT(std::chrono::steady_clock::now() - begun, 10s);
+    }
+  }
+  EXPECT_EQ(counts_.finished, 0);
+}
+
+TEST_F(Http, ACallerThatHasSaidAllIsWaitedFor) {
+  Start();
+  const std::string sign = "HTTP/1.1 100 Continue\r\n\r\n";
+  EXPECT_THAT(Ask(Get("/slow?ms=2500")), AllOf(StartsWith(sign), HasSubstr("HTTP/1.1 200 OK\r\n"), EndsWith("slow")));
+  EXPECT_THAT(Ask("GET /slow?ms=1500 HTTP/1.0\r\n\r\n"), AllOf(StartsWith("HTTP/1.1 200 OK"), EndsWith("slow")))
+      << "not for those who know no such signs";
+  // Pipelined before the end: all of them are answered.
+  const std::string both = Ask(Get("/slow?ms=1500") + Get("/last"));
+  EXPECT_THAT(both, AllOf(StartsWith(sign), HasSubstr("slow"), EndsWith("hello /last")));
+  // It may still go away later.
+  Dialled dialled = Dial();
+  dialled.Put(Get("/slow?ms=3600000"));
+  dialled.SaidAll();
+  EXPECT_THAT(dialled.Until("\r\n\r\n"), testing::StrEq(sign));
+  EXPECT_EQ(Figures().connections, 1U);
+  dialled.Close();
+  EXPECT_TRUE(Eventually([&] { return Figures().connections == 0 && Figures().in_flight == 0; }));
+}
+
+TEST_F(Http, WhatComesBehindAWaitingRequestStaysOutside) {
+  Start();
   Dialled dialled = Dial();
   dialled.Put(Get("/slow?ms=3600000"));
   ASSERT_TRUE(Eventually([&] { return counts_.started == 1; }));
-  dialled.Reset();
-  EXPECT_TRUE(
-      Eventually([&] { return counts_.gone == 1 && Figures().connections == 0 && Figures().in_flight == 0; }));
-  EXPECT_EQ(counts_.finished, 0);
+  const std::string noise(1U << 20U, 'x');
+  std::size_t sent = 0;
+  dialled.DoNotBlock();
+  for (int idle = 0; idle < 100 && sent < (64U << 20U); ++idle) {
+    if (const std::size_t more = dialled.PutSome(noise); more > 0) {
+      sent += more;
+      idle = 0;
+    }
+    std::this_thread::sleep_for(1ms);
+  }
+  EXPECT_LT(sent, 32U << 20U) << "the kernel's buffers, and no more";
+  EXPECT_EQ(Figures().connections, 1U);
+}
+
+TEST_F(Http, SettingsCanBeChangedWhileItRuns) {
+  ServerSettings settings;
+  Start(settings);
+  Dialled kept = Dial();
+  kept.Put(Get("/"));
+  EXPECT_THAT(kept.Answer(), StartsWith("HTTP/1.1 200"));
+  settings.hosts = {"video.example"};
+  settings.most_connections = 1;
+  settings.requests_per_second = 1;
+  settings.largest_body = Bytes(10);
+  const std::string named = "GET / HTTP/1.1\r\nHost: video.example\r\n\r\n";
+  kept.Put(named);
+  EXPECT_THAT(kept.Answer(), StartsWith("HTTP/1.1 403"));
+  OnLoop([&] { server_->Reload(settings); });
+  kept.Put(named);
+  EXPECT_THAT(kept.Answer(), StartsWith("HTTP/1.1 200"));
+  kept.Put(named);
+  EXPECT_THAT(kept.Answer(), StartsWith("HTTP/1.1 429"));
+  EXPECT_TRUE(Dial().Ended()) << "one connection at once";
+  settings.most_connections = 10;
+  settings.requests_per_second = 0;
+  OnLoop([&] { server_->Reload(settings); });
+  kept.Put(named);
+  EXPECT_THAT(kept.Answer(), StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(Ask(Post(std::string(11, 'x'))), StartsWith("HTTP/1.1 413"));
 }
 
 TEST_F(Http, StoppingLetsRequestsEnd) {

@@ -1,6 +1,7 @@
 #include "os/proc.h"
 
 #include <dirent.h>
+#include <malloc.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -138,6 +139,11 @@ OwnCounts OwnCountsNow() {
   // Looking takes two descriptors itself.
   const std::size_t descriptors = entries("/proc/self/fd");
   return {.descriptors = descriptors - std::min<std::size_t>(descriptors, 2), .threads = entries("/proc/self/task")};
+}
+
+Bytes HeapInUse() {
+  const auto heap = ::mallinfo2();
+  return Bytes(heap.uordblks + heap.hblkhd);
 }
 
 Bytes OwnPss() { return ReadPss(::getpid()).value_or(Bytes()); }

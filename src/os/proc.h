@@ -23,6 +23,8 @@ std::optional<ProcessMemory> ReadStatm(pid_t pid);
 std::optional<Bytes> ReadPss(pid_t pid);
 // ReadPss of this process; zero when it cannot be read.
 Bytes OwnPss();
+// What this process has taken from its heap and not given back, over all threads. Microseconds.
+Bytes HeapInUse();
 struct OwnCounts {
   std::size_t descriptors = 0;
   std::size_t threads = 0;

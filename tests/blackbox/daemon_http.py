@@ -41,6 +41,8 @@ class Answer:
     """What a bare socket got, in the shape of a Reply."""
 
     def __init__(self, request, text):
+        while text.startswith(b'HTTP/1.1 100 '):   # as every client has to
+            text = text.partition(b'\r\n\r\n')[2]
         self.text = text
         head, _, self.body = text.partition(b'\r\n\r\n')
         lines = head.decode('latin-1').split('\r\n')
