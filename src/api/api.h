@@ -5,6 +5,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,14 @@
 #include "jobs/service.h"
 
 namespace weir::api {
+
+// One part of the daemon.
+struct ServiceState {
+  std::string name;
+  bool loaded = false;
+  std::optional<WallTime> since;  // while loaded
+  std::optional<Bytes> bytes;     // that it holds or took; nullopt: unknown
+};
 
 // What the daemon as a whole is doing, read anew at each call.
 struct SystemReading {
@@ -28,6 +37,9 @@ struct SystemReading {
   std::size_t processes = 0;  // children
   std::size_t descriptors = 0;
   std::size_t threads = 0;
+  std::size_t slots = 0;
+  std::size_t most_queued = 0;
+  std::vector<ServiceState> services;
   std::string not_ready;  // why no work can be taken; "" when it can
   http::ServerFigures http;
 };
@@ -38,8 +50,6 @@ struct Facts {  // that do not change while it runs
   std::string ffprobe;
   std::string ffmpeg_version;
   std::vector<std::string> missing_layers;
-  std::size_t slots = 0;
-  std::size_t most_queued = 0;
   SteadyTime started{};
 };
 

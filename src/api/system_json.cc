@@ -84,6 +84,18 @@ void Metric(std::string& text, const char* name, const char* type, const char* h
   text += std::string(name) + label + " " + number + "\n";
 }
 
+json::array ServicesAsJson(const SystemReading& reading) {
+  json::array services;
+  for (const auto& service : reading.services) {
+    services.push_back(
+        json::object{{"name", service.name},
+                     {"loaded", service.loaded},
+                     {"since", service.since ? json::value(ToRfc3339(*service.since)) : json::value()},
+                     {"bytes", service.bytes ? json::value(service.bytes->count()) : json::value()}});
+  }
+  return services;
+}
+
 }  // namespace
 
 json::object SystemAsJson(const SystemView& view) {
@@ -117,8 +129,8 @@ json::object SystemAsJson(const SystemView& view) {
           {"queue", json::object{{"waiting", view.figures.scheduler.queued},
                                  {"running", view.figures.scheduler.running},
                                  {"needs_waiting", view.figures.scheduler.needs_waiting},
-                                 {"limit", view.facts.most_queued},
-                                 {"slots", view.facts.slots},
+                                 {"limit", reading.most_queued},
+                                 {"slots", reading.slots},
                                  {"unsaved", view.figures.unsaved}}},
           {"jobs", std::move(jobs)},
           {"requests", json::object{{"total", reading.http.requests},
@@ -127,7 +139,8 @@ json::object SystemAsJson(const SystemView& view) {
           {"tools", json::object{{"ffmpeg", jobs::Text(view.facts.ffmpeg)},
                                  {"ffprobe", jobs::Text(view.facts.ffprobe)},
                                  {"version", jobs::Text(view.facts.ffmpeg_version)}}},
-          {"sandbox", json::object{{"missing", jobs::Strings(view.facts.missing_layers)}}}};
+          {"sandbox", json::object{{"missing", jobs::Strings(view.facts.missing_layers)}}},
+          {"services", ServicesAsJson(reading)}};
 }
 
 std::string Metrics(const SystemView& view) {

@@ -92,6 +92,30 @@ class InFlight {
   Core& core_;  // the connection's, whose frame this is in
 };
 
+// Room for the body of one request, taken before it is read.
+class BodyRoom {
+ public:
+  explicit BodyRoom(Core& core) : core_(core) {}
+  BodyRoom(const BodyRoom&) = delete;
+  BodyRoom& operator=(const BodyRoom&) = delete;
+  ~BodyRoom() { core_.in_bodies -= taken_; }
+
+  [[nodiscard]] bool Take(const Request& request) {
+    const std::string* length = request.Header("content-length");
+    const auto declared = length != nullptr ? ParseUnsigned(*length) : std::nullopt;
+    const Bytes wanted(std::min(declared.value_or(core_.settings.largest_body.count()),
+                                core_.settings.largest_body.count()));
+    if (core_.in_bodies.count() > 0 && core_.in_bodies + wanted > core_.settings.most_in_bodies) return false;
+    taken_ = wanted;
+    core_.in_bodies += wanted;
+    return true;
+  }
+
+ private:
+  Core& core_;  // the connection's, whose frame this is in
+  Bytes taken_;
+};
+
 }  // namespace
 
 // ---- Core
@@ -398,6 +422,12 @@ awaitable<bool> Connection::ServeOne() {
   facts.head_only = parser_.request().method == Method::kHead;
   facts.target = parser_.request().target;
   refusal = Admit(parser_.request());
+  BodyRoom room(core);
+  if (!refusal && parser_.expects_body() && !room.Take(parser_.request())) {
+    refusal = Problem(Error{.code = ErrorCode::kBusy, .detail = "too much is being sent at once; come again"}.With(
+                          "retry_after_seconds", std::uint64_t{1}),
+                      facts.target);
+  }
   if (refusal && refusal->status == 400) facts.keep_alive = false;
   if (parser_.expects_body()) {
     if (refusal) {

@@ -51,6 +51,7 @@ struct Core : std::enable_shared_from_this<Core> {
   Sites sites;
   RateLimit rate;
   ServerFigures figures;
+  Bytes in_bodies;
   bool stopping = false;
   std::vector<Connection*> connections;
   // One for all, because nobody keeps anything in it while waiting.

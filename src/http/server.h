@@ -31,6 +31,8 @@ struct ServerSettings {
   std::size_t most_connections = 1024;  // further ones are accepted and closed at once
   Bytes largest_header = Bytes::Kib(16);
   Bytes largest_body = Bytes::Mib(1);
+  // Bodies of all requests that are being read or answered; beyond it kBusy, except for a request that is alone.
+  Bytes most_in_bodies = Bytes::Mib(4);
   std::chrono::milliseconds header_time{10'000};  // from the first byte of a request to the end of its header
   std::chrono::milliseconds body_time{30'000};
   std::chrono::milliseconds write_time{30'000};  // without any byte taken by the reader
