@@ -1,5 +1,6 @@
 #include "app/serve.h"
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -97,7 +98,8 @@ class Gauge {
     if (!read_ || now - *read_ >= kReadingPeriod) {
       read_ = now;
       measured_.own_memory = os::OwnPss();
-      measured_.tree_memory = os::TreePss(os::CurrentProcess());
+      // Shares of common pages change between two looks, and the tree is never less than its root.
+      measured_.tree_memory = std::max(measured_.own_memory, os::TreePss(os::CurrentProcess()));
       const auto counts = os::OwnCountsNow();
       measured_.descriptors = counts.descriptors;
       measured_.threads = counts.threads;
