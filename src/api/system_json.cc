@@ -87,11 +87,10 @@ void Metric(std::string& text, const char* name, const char* type, const char* h
 json::array ServicesAsJson(const SystemReading& reading) {
   json::array services;
   for (const auto& service : reading.services) {
-    services.push_back(
-        json::object{{"name", service.name},
-                     {"loaded", service.loaded},
-                     {"since", service.since ? json::value(ToRfc3339(*service.since)) : json::value()},
-                     {"bytes", service.bytes ? json::value(service.bytes->count()) : json::value()}});
+    services.push_back(json::object{{"name", service.name},
+                                    {"loaded", service.loaded},
+                                    {"since", service.since ? json::value(ToRfc3339(*service.since)) : json::value()},
+                                    {"bytes", service.bytes ? json::value(service.bytes->count()) : json::value()}});
   }
   return services;
 }

@@ -43,11 +43,10 @@ void AddSystemSchemas(json::object& schemas) {
        {"tools", Object({{"ffmpeg", Text()}, {"ffprobe", Text()}, {"version", Text()}})},
        {"sandbox", Object({{"missing", List(Text(1))}})},
        {"services",
-        Described(List(Object({{"name", Text(1)},
-                               {"loaded", Flag()},
-                               {"since", OrNull(Ref("Time"))},
-                               {"bytes", OrNull(Whole())}})),
-                  "The parts of the daemon: what is loaded, since when, and with how much memory.")}});
+        Described(
+            List(Object(
+                {{"name", Text(1)}, {"loaded", Flag()}, {"since", OrNull(Ref("Time"))}, {"bytes", OrNull(Whole())}})),
+            "The parts of the daemon: what is loaded, since when, and with how much memory.")}});
   schemas["Backend"] = Described(Text(1), "What keeps the limits of memory.");
   schemas["Draining"] = Object({{"draining", Flag()}});
   schemas["Alive"] = Object({{"status", Always("alive")}});

@@ -16,7 +16,8 @@ namespace weir::app {
 
 // Settings of every command that starts children.
 struct Settings {
-  std::optional<Bytes> memory;  // nullopt: half of what is free
+  std::optional<Bytes> memory;   // nullopt: half of what is free
+  std::optional<Bytes> own_use;  // set aside for this process; nullopt: what a command takes
   std::string ffmpeg = "ffmpeg";
   std::string ffprobe;  // empty: beside ffmpeg, else in PATH
   bool require_sandbox = false;

@@ -51,6 +51,17 @@ struct ServeSettings {
   std::chrono::milliseconds stop_grace{};
 };
 
+// What the daemon may need for itself when everything that is bounded by a setting is full. Measured with
+// bench/api/own_memory.py; the figures are in docs/BENCHMARKS.md.
+Bytes OwnUseOf(const Config& config) {
+  constexpr Bytes kEmpty = Bytes::Mib(14);  // idle, with the caches of the store and of answers full
+  constexpr std::uint64_t kWaitingJob = 400;
+  constexpr std::uint64_t kConnection = 6 * 1024;
+  constexpr std::uint64_t kParsed = 8;  // a body as values, at most one at a time
+  return kEmpty + Bytes(kWaitingJob * config.most_queued) + Bytes(kConnection * config.connections) +
+         Bytes(kParsed * config.largest_body.count()) + http::ServerSettings().most_in_bodies;
+}
+
 ServeSettings SettingsOf(const Config& config) {
   ServeSettings settings;
   settings.session.memory = config.memory;
@@ -83,6 +94,7 @@ ServeSettings SettingsOf(const Config& config) {
   settings.service.retries = config.retries;
   settings.service.infrastructure_retries = config.infrastructure_retries;
   settings.stop_grace = config.stop_grace;
+  settings.session.own_use = OwnUseOf(config);
   return settings;
 }
 
@@ -252,8 +264,6 @@ class Daemon {
                                                  .ffprobe = world.tools.ffprobe,
                                                  .ffmpeg_version = world.tools.version,
                                                  .missing_layers = world.launcher.walls().support.Missing(),
-                                                 .slots = settings_.order.slots,
-                                                 .most_queued = settings_.order.most_queued,
                                                  .started = world.clock.Now()},
                                       [this] { return Reading(); });
   }
@@ -351,10 +361,20 @@ class Daemon {
       return Fail(ErrorCode::kBadParameters, "without tokens everybody could call");
     }
     const auto fresh = SettingsOf(config);
+    const Bytes own_use = session_->world().ledger.own_use();
+    if (*fresh.session.own_use > own_use) {
+      return Fail(Error{.code = ErrorCode::kOverBudget,
+                        .detail = "with these limits weir itself may need " + ToString(*fresh.session.own_use) +
+                                  ", and " + ToString(own_use) +
+                                  " of the budget were set aside for it at the start; restart it for more"}
+                      .With("required_bytes", fresh.session.own_use->count())
+                      .With("available_bytes", own_use.count()));
+    }
     log::SetLevel(config.log_level);
     http_->Reload(fresh.server);
     jobs_->Reload(fresh.order);
     settings_.server.tokens = fresh.server.tokens;
+    settings_.order = fresh.order;
     settings_.stop_grace = fresh.stop_grace;
     FollowJobs();
     log::Info("tokens, limits of callers, queue and log level are as configured now");
@@ -382,6 +402,8 @@ class Daemon {
     reading.available = world.ledger.available();
     reading.backend = os::NameOf(world.launcher.walls().cgroups.backend());
     reading.processes = world.launcher.living();
+    reading.slots = settings_.order.slots;
+    reading.most_queued = settings_.order.most_queued;
     if (http_.get() != nullptr) {
       reading.http = http_->figures();
     }
@@ -390,6 +412,17 @@ class Daemon {
     } else if (jobs_->figures().unsaved > 0) {
       reading.not_ready = "changes cannot be written to the data folder";
     }
+    for (auto& service : LoadedServices()) {
+      reading.services.push_back({.name = std::move(service.name),
+                                  .loaded = service.loaded,
+                                  .since = service.since,
+                                  .bytes = service.bytes});
+    }
+    const auto document = api_->document();
+    reading.services.push_back({.name = "openapi",
+                                .loaded = document.loaded,
+                                .since = document.loaded ? std::optional(document.since) : std::nullopt,
+                                .bytes = document.loaded ? std::optional(document.size) : std::nullopt});
     return reading;
   }
 

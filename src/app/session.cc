@@ -15,7 +15,7 @@ namespace {
 
 Result<BudgetFacts> DecideBudget(const Settings& settings, const os::CgroupRoot& cgroups) {
   BudgetFacts budget;
-  budget.own_use = kOwnUse;
+  budget.own_use = settings.own_use.value_or(kOwnUse);
   if (settings.memory) {
     budget.total = *settings.memory;
     budget.given = true;

@@ -103,8 +103,8 @@ class BodyRoom {
   [[nodiscard]] bool Take(const Request& request) {
     const std::string* length = request.Header("content-length");
     const auto declared = length != nullptr ? ParseUnsigned(*length) : std::nullopt;
-    const Bytes wanted(std::min(declared.value_or(core_.settings.largest_body.count()),
-                                core_.settings.largest_body.count()));
+    const Bytes wanted(
+        std::min(declared.value_or(core_.settings.largest_body.count()), core_.settings.largest_body.count()));
     if (core_.in_bodies.count() > 0 && core_.in_bodies + wanted > core_.settings.most_in_bodies) return false;
     taken_ = wanted;
     core_.in_bodies += wanted;
