@@ -68,10 +68,9 @@ class Accepted(Batches):
             found = self.batch(batch['id'])
             ratios.append(found['ratio'])
             self.assertEqual(sum(found['states'].values()), 3)
+            self.assertGreaterEqual(found['ratio'], sum(found['states'][state] for state in FINAL) / 3 - 1e-9, 'what has ended counts whole')
             return found['ended']
         self.assertTrue(wait_until(look, 60 * PATIENCE), self.batch(batch['id']))
-        # What a program tells of its first frames may be taken back; what has ended, never.
-        self.assertTrue(all(after > before - 0.05 for before, after in zip(ratios, ratios[1:])), ratios)
         self.assertGreater(len(set(ratios)), 2, ratios)
         found = self.batch(batch['id'])
         self.assertEqual((found['ratio'], self.counts(found)), (1, {'succeeded': 3}))
