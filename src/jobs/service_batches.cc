@@ -154,8 +154,13 @@ Result<BatchView> JobService::Impl::FindBatch(const std::string& id) {
   view.ended = going == 0;
   double done = static_cast<double>(view.record.jobs - going);
   for (const auto& [job_id, job] : book_.awake()) {
-    if (job.record.batch == id && !job.ending) {
+    if (job.record.batch != id) {
+      continue;
+    }
+    if (!job.ending) {
       done += RatioOf(job);
+    } else if (const auto stored = parts_.store.Find(job_id); stored && *stored && !IsFinal((*stored)->state)) {
+      done += 1;  // not counted as ended yet
     }
   }
   view.ratio = view.ended ? 1 : std::min(done / static_cast<double>(view.record.jobs), 1.0);
