@@ -238,7 +238,7 @@ std::vector<Row> MakeRows() {
   rows.push_back(Texts(About("server.origins", kTexts, "[]", "WEIR_ORIGINS", "--origin",
                              "Origins of web pages that may call from a browser, besides the server's own."),
                        &Config::origins));
-  rows.push_back(Whole(Within(About("server.connections", kWhole, "1024", "WEIR_CONNECTIONS", "--connections",
+  rows.push_back(Whole(Within(About("server.connections", kWhole, "256", "WEIR_CONNECTIONS", "--connections",
                                     "Connections at once; further ones are closed."),
                               1, 65'536),
                        &Config::connections));

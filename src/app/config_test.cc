@@ -124,7 +124,7 @@ TEST(Config, WithoutAnySourceThereAreTheDocumentedDefaults) {
   EXPECT_EQ(config.infrastructure_retries, 8);
   EXPECT_EQ(config.stop_grace, std::chrono::seconds(30));
   EXPECT_EQ(config.largest_body, Bytes::Mib(1));
-  EXPECT_EQ(config.connections, 1024U);
+  EXPECT_EQ(config.connections, 256U);
   EXPECT_EQ(config.requests_per_second, 0U);
   EXPECT_EQ(config.log_level, log::Level::kInfo);
   EXPECT_EQ(config.log_format, Config::LogFormat::kText);

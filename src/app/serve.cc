@@ -39,6 +39,9 @@ constexpr std::chrono::milliseconds kReadingPeriod{250};
 // How long after the last word a start or an end may take before the service manager gives up.
 constexpr std::chrono::seconds kExtension{30};
 
+// Bodies of the largest size that may be on their way together.
+constexpr std::uint64_t kBodiesAtOnce = 2;
+
 constexpr std::chrono::seconds kGaugeIdle{60};
 
 struct ServeSettings {
@@ -54,12 +57,12 @@ struct ServeSettings {
 // What the daemon may need for itself when everything that is bounded by a setting is full. Measured with
 // bench/api/own_memory.py; the figures are in docs/BENCHMARKS.md.
 Bytes OwnUseOf(const Config& config) {
-  constexpr Bytes kEmpty = Bytes::Mib(14);  // idle, with the caches of the store and of answers full
-  constexpr std::uint64_t kWaitingJob = 400;
-  constexpr std::uint64_t kConnection = 6 * 1024;
-  constexpr std::uint64_t kParsed = 8;  // a body as values, at most one at a time
+  constexpr Bytes kEmpty = Bytes::Mib(12);  // idle, with the caches of the store and of answers full
+  constexpr std::uint64_t kWaitingJob = 640;
+  constexpr std::uint64_t kConnection = 20 * 1024;  // with most of a header
+  constexpr std::uint64_t kUnderstood = 8;          // a body as values: one batch is looked at at a time
   return kEmpty + Bytes(kWaitingJob * config.most_queued) + Bytes(kConnection * config.connections) +
-         Bytes(kParsed * config.largest_body.count()) + http::ServerSettings().most_in_bodies;
+         Bytes((kUnderstood + kBodiesAtOnce) * config.largest_body.count());
 }
 
 ServeSettings SettingsOf(const Config& config) {
@@ -81,6 +84,7 @@ ServeSettings SettingsOf(const Config& config) {
   settings.server.origins = config.origins;
   settings.server.most_connections = config.connections;
   settings.server.largest_body = config.largest_body;
+  settings.server.most_in_bodies = Bytes(kBodiesAtOnce * config.largest_body.count());
   settings.server.requests_per_second = config.requests_per_second;
   settings.order = {.slots = config.slots,
                     .most_queued = config.most_queued,

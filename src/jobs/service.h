@@ -58,7 +58,7 @@ struct BatchSubmission {
   std::string idempotency_key;
   std::string digest;  // of the whole request: what the key must come with again
 };
-inline constexpr std::size_t kMostInBatch = 10'000;
+inline constexpr std::size_t kMostInBatch = 5000;
 
 struct BatchView {
   store::BatchRecord record;
@@ -134,7 +134,7 @@ class JobService final : private Admission {
   // job.
   void Submit(const Submission& submission, Answer answer);
   // Errors as of Submit, with the index of the first job that is wrong ("job", from 0); kBadParameters for too few or
-  // too many.
+  // too many, kBusy while another batch is being looked at.
   void SubmitBatch(BatchSubmission submission, BatchAnswer answer);
   Result<BatchView> FindBatch(const std::string& id);  // kNotFound
   // Cancels what has not ended. Answers when all of it has ended.

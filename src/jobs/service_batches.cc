@@ -58,6 +58,13 @@ void JobService::Impl::SubmitBatch(BatchSubmission submission, BatchAnswer answe
   if (auto room = CheckRoom(jobs); !room) {
     return Answers(std::move(answer), Fail(std::move(room).error()));
   }
+  // Thousands of jobs in memory, once.
+  if (std::exchange(accepting_batch_, true)) {
+    return Answers(
+        std::move(answer),
+        Fail(Error{.code = ErrorCode::kBusy, .detail = "another batch is being looked at; come again"}.With(
+            "retry_after_seconds", std::uint64_t{1})));
+  }
   // Its places are taken while it is looked at.
   inserting_ += jobs;
   work->inserts.reserve(jobs);
@@ -70,12 +77,13 @@ void JobService::Impl::AcceptSlice(const std::shared_ptr<Acceptance>& work) {
   const auto all = work->submission.jobs.size();
   const auto refuse = [&](Error error) {
     inserting_ -= all;
+    accepting_batch_ = false;
     CheckShutdown();
     work->answer(Fail(std::move(error)));
   };
   for (std::size_t i = 0; i < kSlice && work->inserts.size() < all; ++i) {
     const std::size_t index = work->inserts.size();
-    const Submission& submission = work->submission.jobs[index];
+    const Submission submission = std::exchange(work->submission.jobs[index], {});
     auto stored = RequestOf(submission);
     const Status ends = stored ? CheckEnds(*stored) : Fail(stored.error());
     if (!ends) {
@@ -100,6 +108,7 @@ void JobService::Impl::AcceptSlice(const std::shared_ptr<Acceptance>& work) {
       work->record, std::exchange(work->inserts, {}),
       alive_.Guard([this, work, places = std::move(places)](const Result<store::Committed>& done) mutable {
         inserting_ -= places.size();
+        accepting_batch_ = false;
         if (done) {
           if (!stopping_) {
             for (Place& place : places) {
@@ -111,13 +120,7 @@ void JobService::Impl::AcceptSlice(const std::shared_ptr<Acceptance>& work) {
           return work->answer(FindBatch(work->record.id));
         }
         CheckShutdown();
-        // The same key twice at the same time: the other one was first.
-        auto earlier = done.error().code == ErrorCode::kOutputExists ? EarlierBatch(work->record)
-                                                                     : Result<std::optional<BatchView>>(std::nullopt);
-        if (!earlier) {
-          return work->answer(Fail(std::move(earlier).error()));
-        }
-        work->answer(*earlier ? Result<BatchView>(**std::move(earlier)) : Fail(done.error()));
+        work->answer(Fail(done.error()));
       }));
 }
 

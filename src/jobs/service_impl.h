@@ -129,6 +129,7 @@ class JobService::Impl {
   World world_;
   std::map<std::string, std::function<void(Result<Grant>)>> asked_;
   std::size_t inserting_ = 0;  // accepted, on their way to the disk
+  bool accepting_batch_ = false;
   bool turn_posted_ = false;
   bool stopping_ = false;
   std::function<void()> on_stopped_;

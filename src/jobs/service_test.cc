@@ -341,18 +341,17 @@ TEST_F(ServiceTest, TheSameKeyIsTheSameBatch) {
   auto other = batch;
   other.digest = "e";
   EXPECT_EQ(SubmitBatch(other).error().code, ErrorCode::kConflict);
-  // Two at the same time.
-  std::vector<std::string> ids;
+  // Two at the same time: one of them is to come again.
+  std::vector<Result<BatchView>> answers;
   auto twice = batch;
   twice.idempotency_key = "l";
   for (int i = 0; i < 2; ++i) {
-    service.SubmitBatch(twice, [&](const Result<BatchView>& view) {
-      ASSERT_TRUE(view) << Describe(view.error());
-      ids.push_back(view->record.id);
-    });
+    service.SubmitBatch(twice, [&](Result<BatchView> view) { answers.push_back(std::move(view)); });
   }
-  RunUntil([&] { return ids.size() == 2; });
-  EXPECT_EQ(ids[0], ids[1]);
+  RunUntil([&] { return answers.size() == 2; });
+  EXPECT_EQ(answers[0].error().code, ErrorCode::kBusy);
+  ASSERT_TRUE(answers[1]);
+  EXPECT_EQ(SubmitBatch(twice)->record.id, answers[1]->record.id);
   EXPECT_EQ(store_->Active(0, 100)->size(), 4U);
 }
 
