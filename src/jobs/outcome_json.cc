@@ -78,12 +78,22 @@ std::optional<Promised> PromisedIn(const std::string& outcome) {
                : std::optional(Promised{.identity = std::string(identity->as_string()), .size = bytes});
 }
 
-int LeanerTries(const std::string& outcome) {
+namespace {
+
+int Tries(const std::string& outcome, const char* kind) {
   const auto document = ParsedObject(outcome);
   const auto* retries = document.if_contains("retries");
-  const auto* leaner =
-      retries != nullptr && retries->is_object() ? retries->as_object().if_contains("leaner") : nullptr;
-  return leaner != nullptr && leaner->is_int64() ? static_cast<int>(leaner->as_int64()) : 0;
+  const auto* tries = retries != nullptr && retries->is_object() ? retries->as_object().if_contains(kind) : nullptr;
+  return tries != nullptr && tries->is_int64() ? static_cast<int>(tries->as_int64()) : 0;
+}
+
+}  // namespace
+
+int LeanerTries(const std::string& outcome) { return Tries(outcome, "leaner"); }
+
+std::chrono::milliseconds LastPause(const std::string& outcome, const ServiceSettings& settings) {
+  const int tries = Tries(outcome, "later");
+  return tries > 0 ? BackoffFor(tries - 1, settings.first_backoff) : std::chrono::milliseconds(0);
 }
 
 std::optional<std::chrono::milliseconds> CountFailure(json::object& outcome, Cause cause,

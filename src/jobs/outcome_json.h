@@ -33,6 +33,8 @@ std::optional<Promised> PromisedIn(const std::string& outcome);
 
 // How often a leaner plan was tried already.
 int LeanerTries(const std::string& outcome);
+// How long the pause is that was decided last; zero: none was.
+std::chrono::milliseconds LastPause(const std::string& outcome, const ServiceSettings& settings);
 // Counts one more failure into `outcome`. The pause until the next attempt; nullopt: there is to be none.
 std::optional<std::chrono::milliseconds> CountFailure(boost::json::object& outcome, Cause cause,
                                                       const ServiceSettings& settings);

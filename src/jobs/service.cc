@@ -17,6 +17,8 @@ using store::JobState;
 
 constexpr std::chrono::seconds kRetentionPeriod{30};
 constexpr std::size_t kRetentionBatch = 200;
+// What ended later than now by more than this, ended before somebody set the date back.
+constexpr std::chrono::minutes kAheadOfTime{1};
 constexpr std::size_t kRecoveredAtOnce = 500;
 constexpr std::chrono::milliseconds kStoppingLimit{10'000};
 constexpr std::size_t kMostForecasts = 16;
@@ -28,6 +30,7 @@ JobService::Impl::Impl(JobService& owner, Parts parts, SchedulerSettings order, 
       order_(order),
       settings_(settings),
       scheduler_(parts_.clock, parts_.ledger, order),
+      dates_(parts_.clock),
       world_{.loop = parts_.loop,
              .aside = parts_.aside,
              .clock = parts_.clock,
@@ -549,13 +552,23 @@ void JobService::Impl::Retain() {
   for (const auto& [state, keep] : {std::pair{JobState::kSucceeded, settings_.keep_succeeded},
                                     std::pair{JobState::kFailed, settings_.keep_failed},
                                     std::pair{JobState::kCancelled, settings_.keep_cancelled}}) {
-    const auto ended = parts_.store.EndedBefore(state, now - keep, kRetentionBatch);
-    if (!ended) {
-      log::Warning("ended jobs cannot be looked through: " + Describe(ended.error()));
+    const auto ended = parts_.store.EndedBefore(state, dates_.Ago(keep), kRetentionBatch);
+    // The date was set back since: their time counts from now.
+    const auto ahead = parts_.store.EndedAfter(state, now + kAheadOfTime, kRetentionBatch);
+    if (!ended || !ahead) {
+      log::Warning("ended jobs cannot be looked through: " + Describe(ended ? ahead.error() : ended.error()));
       return;
     }
     for (const auto& record : *ended) {
       Remove(record.id, nullptr);
+    }
+    for (JobRecord record : *ahead) {
+      record.ended = now;
+      record.updated = now;
+      const int attempt = record.attempt;
+      parts_.store.Commit(
+          {.kind = store::Change::Kind::kUpdate, .job = std::move(record), .only_if_attempt = attempt},
+          [](const Result<store::Committed>& /*done*/) {});
     }
   }
 }

@@ -15,6 +15,7 @@
 
 #include "jobs/alive.h"
 #include "jobs/book.h"
+#include "jobs/elapsed_dates.h"
 #include "jobs/forecasts.h"
 #include "jobs/service.h"
 
@@ -126,6 +127,7 @@ class JobService::Impl {
   SchedulerSettings order_;
   ServiceSettings settings_;
   Scheduler scheduler_;
+  ElapsedDates dates_;
   World world_;
   std::map<std::string, std::function<void(Result<Grant>)>> asked_;
   std::size_t inserting_ = 0;  // accepted, on their way to the disk

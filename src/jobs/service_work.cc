@@ -91,8 +91,9 @@ Place JobService::Impl::PlaceOf(const JobRecord& record) const {
               .paused = record.paused};
   if (record.not_before) {
     const auto pause = *record.not_before - parts_.clock.WallNow();
-    // A clock that was set back meanwhile keeps nobody waiting longer than any back-off.
-    place.not_before = parts_.clock.Now() + std::clamp<Duration>(pause, Duration(0), std::chrono::minutes(5));
+    // A clock that was set back meanwhile keeps nobody waiting longer than was decided.
+    place.not_before =
+        parts_.clock.Now() + std::clamp<Duration>(pause, Duration(0), LastPause(record.outcome, settings_));
   }
   return place;
 }

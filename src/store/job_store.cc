@@ -46,6 +46,9 @@ constexpr std::string_view kActive = "SELECT " WEIR_JOB_COLUMNS
 constexpr std::string_view kEnded = "SELECT " WEIR_JOB_COLUMNS
                                     " FROM jobs AS j INDEXED BY jobs_ended WHERE j.state = ? AND j.ended < ?"
                                     " ORDER BY j.ended, j.number LIMIT ?";
+constexpr std::string_view kEndedAfter = "SELECT " WEIR_JOB_COLUMNS
+                                         " FROM jobs AS j INDEXED BY jobs_ended WHERE j.state = ? AND j.ended > ?"
+                                         " ORDER BY j.ended DESC, j.number DESC LIMIT ?";
 #define WEIR_BATCH_COLUMNS "id, owner, labels, jobs, created, idempotency_key, request_digest"
 constexpr std::string_view kFindBatch = "SELECT " WEIR_BATCH_COLUMNS " FROM batches WHERE id = ?";
 constexpr std::string_view kFindBatchByKey = "SELECT " WEIR_BATCH_COLUMNS
@@ -141,11 +144,13 @@ class SqliteJobStore final : public JobStore {
   Result<std::vector<EventRecord>> Events(const std::string& job, std::int64_t after, std::size_t limit) override;
   Result<std::int64_t> LastEventId() override;
   Result<std::vector<JobRecord>> EndedBefore(JobState state, WallTime time, std::size_t limit) override;
+  Result<std::vector<JobRecord>> EndedAfter(JobState state, WallTime time, std::size_t limit) override;
   Result<std::vector<std::int64_t>> CountByState() override;
 
  private:
   struct Statements {
-    Statement find, find_by_number, find_by_key, active, ended, events_of_job, all_events, last_event, counters;
+    Statement find, find_by_number, find_by_key, active, ended, ended_after, events_of_job, all_events, last_event,
+        counters;
     Statement find_batch, find_batch_by_key, states_of_batch, timeline;
     std::map<std::string, Statement> lists;  // by their text: one for each set of filters, 48 at most
   };
@@ -228,6 +233,7 @@ Status SqliteJobStore::PrepareStatements() {
   WEIR_ASSIGN(sql_.find_by_key, reader_.Prepare(kFindByKey));
   WEIR_ASSIGN(sql_.active, reader_.Prepare(kActive));
   WEIR_ASSIGN(sql_.ended, reader_.Prepare(kEnded));
+  WEIR_ASSIGN(sql_.ended_after, reader_.Prepare(kEndedAfter));
   WEIR_ASSIGN(sql_.events_of_job, reader_.Prepare(kEventsOfJob));
   WEIR_ASSIGN(sql_.all_events, reader_.Prepare(kAllEvents));
   WEIR_ASSIGN(sql_.last_event, reader_.Prepare(kLastEvent));
@@ -413,6 +419,10 @@ Result<std::int64_t> SqliteJobStore::LastEventId() {
 
 Result<std::vector<JobRecord>> SqliteJobStore::EndedBefore(JobState state, WallTime time, std::size_t limit) {
   return Jobs(sql_.ended.Bind(std::string_view(NameOf(state))).Bind(time).Bind(Limit(limit)));
+}
+
+Result<std::vector<JobRecord>> SqliteJobStore::EndedAfter(JobState state, WallTime time, std::size_t limit) {
+  return Jobs(sql_.ended_after.Bind(std::string_view(NameOf(state))).Bind(time).Bind(Limit(limit)));
 }
 
 Result<std::vector<std::int64_t>> SqliteJobStore::Counts(Statement& statement) {

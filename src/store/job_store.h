@@ -176,6 +176,8 @@ class JobStore {
   virtual Result<std::int64_t> LastEventId() = 0;
   // Final jobs in `state` that ended before `time`, oldest first. At most `limit` (1 to 1000).
   virtual Result<std::vector<JobRecord>> EndedBefore(JobState state, WallTime time, std::size_t limit) = 0;
+  // As above, that ended after `time`, newest first.
+  virtual Result<std::vector<JobRecord>> EndedAfter(JobState state, WallTime time, std::size_t limit) = 0;
   // How many are in each state, in the order of JobState; kept as counters, so cheap.
   virtual Result<std::vector<std::int64_t>> CountByState() = 0;
 

@@ -192,6 +192,12 @@ TEST_F(JobStoreTest, ActiveAndEndedJobs) {
   EXPECT_EQ(ended[1].number, 2);
   EXPECT_THAT(store_->EndedBefore(JobState::kSucceeded, At(99), 10).value(), SizeIs(1));
   EXPECT_THAT(store_->EndedBefore(JobState::kSucceeded, At(100), 1).value(), SizeIs(1));
+  const auto later = store_->EndedAfter(JobState::kSucceeded, At(0), 10).value();
+  ASSERT_THAT(later, SizeIs(2));
+  EXPECT_EQ(later[0].number, 2);
+  EXPECT_EQ(later[1].number, 4);
+  EXPECT_THAT(store_->EndedAfter(JobState::kSucceeded, *ended[0].ended, 10).value(), SizeIs(1));
+  EXPECT_THAT(store_->EndedAfter(JobState::kSucceeded, At(0), 1).value(), SizeIs(1));
   EXPECT_THAT(store_->CountByState().value(), ElementsAre(3, 0, 0, 0, 0, 2, 1, 0));
 }
 
