@@ -61,8 +61,10 @@ Bytes OwnUseOf(const Config& config) {
   constexpr std::uint64_t kWaitingJob = 640;
   constexpr std::uint64_t kConnection = 20 * 1024;  // with most of a header
   constexpr std::uint64_t kUnderstood = 8;          // a body as values: one batch is looked at at a time
-  return kEmpty + Bytes(kWaitingJob * config.most_queued) + Bytes(kConnection * config.connections) +
-         Bytes((kUnderstood + kBodiesAtOnce) * config.largest_body.count());
+  const Bytes most = kEmpty + Bytes(kWaitingJob * config.most_queued) + Bytes(kConnection * config.connections) +
+                     Bytes((kUnderstood + kBodiesAtOnce) * config.largest_body.count());
+  // In whole MiB, so that a reload may raise a limit a little.
+  return Bytes::Mib((most.count() >> 20U) + 1);
 }
 
 ServeSettings SettingsOf(const Config& config) {

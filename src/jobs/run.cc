@@ -257,13 +257,21 @@ class Run::Impl {
   // Starts the one child of this step; `then` is called from the loop when it has ended, with child_ gone.
   void StartChild(const process::Order& order, process::Hooks hooks,
                   std::function<void(const process::ChildReport&)> then) {
+    sampled_ = false;
     if (hooks_.on_memory) {
-      hooks.on_memory = [this](Bytes resident) { hooks_.on_memory(resident, lease_.size()); };
+      hooks.on_memory = [this](Bytes resident) {
+        sampled_ = true;
+        hooks_.on_memory(resident, lease_.size());
+      };
     }
     auto child = world_.launcher.Start(
         order, std::move(hooks), alive_.Guard([this, then = std::move(then)](const process::ChildReport& report) {
           // The child object must outlive its own callback.
           auto keep = std::move(child_);
+          // Of a child that was faster than the first sample, the kernel knows.
+          if (hooks_.on_memory && !sampled_) {
+            hooks_.on_memory(report.peak_tree, lease_.size());
+          }
           account_.cpu_time += report.user_time + report.system_time;
           then(report);
         }));
@@ -633,6 +641,7 @@ class Run::Impl {
   bool passed_forecast_ = false;
   bool probe_was_squeezed_ = false;
   bool answer_too_long_ = false;
+  bool sampled_ = false;
   bool digesting_ = false;
   bool settle_after_digest_ = false;
   std::optional<Error> digest_error_;

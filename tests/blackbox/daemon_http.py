@@ -65,9 +65,9 @@ class Web(DaemonCase):
         super().setUp()
         self.name = self.clip('one_frame')
 
-    def with_a_job(self):
+    def with_a_job(self, *options):
         """A job that runs all the while, whose progress must go on."""
-        self.serve(scenario='slow-real', slots=1)
+        self.serve(*options, scenario='slow-real', slots=1)
         self.running = self.submit(self.clip('tour'))['id']
         self.at_work(self.running)
         self.before = memory_of(self.daemon.pid)
@@ -433,7 +433,7 @@ class Connections(Web):
             self.skipTest('no more than %d descriptors here' % hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-        self.with_a_job()
+        self.with_a_job('--connections', '1024')
         held = []
         self.addCleanup(lambda: [raw.close() for raw in held])
         for _ in range(2000):

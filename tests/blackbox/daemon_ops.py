@@ -478,7 +478,8 @@ class Reloaded(Ops):
         self.hang_up('as configured now')
         job = self.submit(self.clip('busy'))['id']
         self.at_work(job)
-        self.assertIn('job %s: running, attempt 1' % job, self.daemon.log)
+        # The log follows what happened, some moments later.
+        self.assertTrue(wait_until(lambda: 'job %s: running, attempt 1' % job in self.daemon.log, 5 * PATIENCE), self.daemon.log)
         self.daemon.tell()
         self.assertEqual(self.daemon.ended(20), 0)
 
