@@ -4,6 +4,7 @@
 Stores JOBS ended jobs (copies of a real one, put into the database while the daemon is down), then drives both with
 wrk, alternating, same connections and threads: one job, and a page of 50. Submissions are made by CLIENTS keep-alive
 connections and counted when answered, that is, when they are on disk. Memory of the daemon is its PSS before and after.
+At the end it reads one job and pages in turn until REQUESTS were answered, and prints its PSS every tenth of them.
 
     bench/api/compare.py [--weir build/release/weir] [--jobs 100000] [--seconds 5] [--rounds 3]
 """
@@ -43,8 +44,8 @@ class Weir:
         self.port = free_port()
         self.began = time.monotonic()
         self.process = subprocess.Popen(
-            [binary, "serve", "--data", str(folder / "data"), "--memory", "600M", "--listen", f"127.0.0.1:{self.port}",
-             "--media-root", str(folder / "media"), "--most-queued", "1000000"],
+            [binary, "serve", "--data", str(folder / "data"), "--memory", "1G", "--listen", f"127.0.0.1:{self.port}",
+             "--media-root", str(folder / "media"), "--most-queued", "200000"],
             stderr=open(folder / "log", "a"), env={**os.environ, "WEIR_STATE_DIR": str(folder / "state")})
         while True:
             try:
@@ -124,6 +125,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--requests", type=int, default=1_000_000)
     options = parser.parse_args()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="weir-bench-api-"))
     processes = []
@@ -167,7 +169,15 @@ def main():
                   f" p99 {p99:.2f} ms against {other_p99:.2f} ms; weir {weir.pss():.1f} MiB PSS", flush=True)
         rates = [submissions(weir.port, options.connections, options.seconds) for _ in range(options.rounds)]
         print(f"submissions, durable: {statistics.median(rates):.0f}/s ({min(rates):.0f}-{max(rates):.0f});"
-              f" weir {weir.pss():.1f} MiB PSS")
+              f" weir {weir.pss():.1f} MiB PSS", flush=True)
+        answered, memory = 0, [weir.pss()]
+        while answered < options.requests:
+            for path in (one, pages, "/v1/jobs?limit=10&state=succeeded", "/v1/system", "/metrics"):
+                answered += int(wrk(f"http://127.0.0.1:{weir.port}{path}", options.seconds, options.connections)[0]
+                                * options.seconds)
+            if answered > options.requests * len(memory) / 10:
+                memory.append(weir.pss())
+        print(f"{answered} further requests: " + " ".join(f"{pss:.2f}" for pss in memory) + " MiB PSS")
     finally:
         for process in processes:
             process.kill()

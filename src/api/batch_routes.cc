@@ -40,6 +40,7 @@ awaitable<Result<jobs::BatchView>> WaitForEnd(Context& context, std::string id, 
 
 Reply PostBatch(Context& context, Request request) {
   auto batch = BatchOf(request);
+  request.DropBody();
   if (!batch) {
     co_return Fail(std::move(batch).error());
   }

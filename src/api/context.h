@@ -18,6 +18,7 @@
 #include "api/lazy_text.h"
 #include "api/rendered.h"
 #include "api/system_json.h"
+#include "api/unchanged.h"
 #include "api/window.h"
 #include "base/result.h"
 #include "http/message.h"
@@ -35,6 +36,7 @@ struct Context {
   LazyText document;  // GET /openapi.json
   Window window{};
   Rendered rendered{Bytes::Mib(1)};
+  Unchanged unchanged{Bytes::Mib(1)};
 
   [[nodiscard]] SystemView View() const;
 };

@@ -2,6 +2,8 @@
 
 #include <boost/json.hpp>
 #include <map>
+#include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -24,6 +26,13 @@ using http::Response;
 constexpr std::size_t kMostPerPage = 1000;
 constexpr std::size_t kPerPage = 50;
 constexpr std::uint64_t kLargestCursor = 9'000'000'000'000'000'000U;
+
+Response JsonText(std::shared_ptr<const std::string> text) {
+  Response response;
+  response.headers = {{"Content-Type", "application/json"}};
+  response.shared_body = std::move(text);
+  return response;
+}
 
 // The job when it has ended, or as it is after `seconds`.
 awaitable<Result<jobs::JobView>> WaitForEnd(Context& context, std::string id, std::int64_t seconds) {
@@ -129,6 +138,7 @@ int StatusOf(const jobs::JobView& view) { return store::IsFinal(view.record.stat
 
 Reply PostJob(Context& context, Request request) {
   auto submission = SubmissionOf(request);
+  request.DropBody();
   if (!submission) {
     co_return Fail(std::move(submission).error());
   }
@@ -143,6 +153,9 @@ Reply PostJob(Context& context, Request request) {
 
 Reply GetJob(Context& context, Request request) {
   const std::int64_t wait = WaitOf(request);
+  if (auto text = context.unchanged.Find(request.target, context.service.version())) {
+    co_return JsonText(std::move(text));
+  }
   auto view = context.service.Find(request.path[2]);
   if (view && wait > 0) {
     view = co_await WaitForEnd(context, request.path[2], wait);
@@ -150,13 +163,17 @@ Reply GetJob(Context& context, Request request) {
   if (!view) {
     co_return Fail(std::move(view).error());
   }
-  Response response;
-  response.headers = {{"Content-Type", "application/json"}};
-  response.shared_body = context.rendered.Of(*view);
-  co_return response;
+  auto text = context.rendered.Of(*view);
+  if (store::IsFinal(view->record.state)) {
+    context.unchanged.Keep(request.target, context.service.version(), text);
+  }
+  co_return JsonText(std::move(text));
 }
 
 Reply GetJobs(Context& context, Request request) {
+  if (auto text = context.unchanged.Find(request.target, context.service.version())) {
+    co_return JsonText(std::move(text));
+  }
   const auto page = PageOf(request);
   if (!page) {
     co_return Fail(page.error());
@@ -168,22 +185,27 @@ Reply GetJobs(Context& context, Request request) {
   std::vector<std::shared_ptr<const std::string>> jobs;
   jobs.reserve(views->jobs.size());
   std::size_t size = 64;
+  bool final = true;
   for (const auto& view : views->jobs) {
     jobs.push_back(context.rendered.Of(view));
     size += jobs.back()->size() + 1;
+    final = final && store::IsFinal(view.record.state);
   }
-  Response response;
-  response.headers = {{"Content-Type", "application/json"}};
-  response.body.reserve(size);
-  response.body = R"({"jobs":[)";
+  std::string text;
+  text.reserve(size);
+  text = R"({"jobs":[)";
   for (const auto& job : jobs) {
-    response.body += job == jobs.front() ? "" : ",";
-    response.body += *job;
+    text += job == jobs.front() ? "" : ",";
+    text += *job;
   }
-  response.body += R"(],"next":)";
-  response.body += views->next == 0 ? "null" : "\"" + std::to_string(views->next) + "\"";
-  response.body += "}\n";
-  co_return response;
+  text += R"(],"next":)";
+  text += views->next == 0 ? "null" : "\"" + std::to_string(views->next) + "\"";
+  text += "}\n";
+  auto whole = std::make_shared<const std::string>(std::move(text));
+  if (final) {
+    context.unchanged.Keep(request.target, context.service.version(), whole);
+  }
+  co_return JsonText(std::move(whole));
 }
 
 Reply PatchJob(Context& context, Request request) {

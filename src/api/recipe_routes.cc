@@ -16,6 +16,7 @@ using http::Request;
 
 Reply PostPlan(Context& context, Request request) {
   auto submission = SubmissionOf(request);
+  request.DropBody();
   if (!submission) {
     co_return Fail(std::move(submission).error());
   }

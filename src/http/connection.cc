@@ -92,27 +92,34 @@ class InFlight {
   Core& core_;  // the connection's, whose frame this is in
 };
 
-// Room for the body of one request, taken before it is read.
+// Room for the body of one request: taken before it is read, given back with the body.
 class BodyRoom {
  public:
-  explicit BodyRoom(Core& core) : core_(core) {}
-  BodyRoom(const BodyRoom&) = delete;
-  BodyRoom& operator=(const BodyRoom&) = delete;
-  ~BodyRoom() { core_.in_bodies -= taken_; }
-
-  [[nodiscard]] bool Take(const Request& request) {
+  // nullptr: there is none.
+  static std::shared_ptr<BodyRoom> Take(const std::shared_ptr<Core>& core, const Request& request) {
     const std::string* length = request.Header("content-length");
     const auto declared = length != nullptr ? ParseUnsigned(*length) : std::nullopt;
-    const Bytes wanted(
-        std::min(declared.value_or(core_.settings.largest_body.count()), core_.settings.largest_body.count()));
-    if (core_.in_bodies.count() > 0 && core_.in_bodies + wanted > core_.settings.most_in_bodies) return false;
-    taken_ = wanted;
-    core_.in_bodies += wanted;
-    return true;
+    const std::uint64_t most = core->settings.largest_body.count();
+    const Bytes wanted(std::min(declared.value_or(most), most));
+    if (core->in_bodies.count() > 0 && core->in_bodies + wanted > core->settings.most_in_bodies) return nullptr;
+    return std::make_shared<BodyRoom>(core, wanted);
+  }
+  BodyRoom(std::shared_ptr<Core> core, Bytes taken) : core_(std::move(core)), taken_(taken) {
+    core_->in_bodies += taken_;
+  }
+  BodyRoom(const BodyRoom&) = delete;
+  BodyRoom& operator=(const BodyRoom&) = delete;
+  ~BodyRoom() { core_->in_bodies -= taken_; }
+
+  // What came may be less than what was to be feared.
+  void ShrinkTo(Bytes size) {
+    const Bytes left = std::min(size, taken_);
+    core_->in_bodies -= taken_ - left;
+    taken_ = left;
   }
 
  private:
-  Core& core_;  // the connection's, whose frame this is in
+  std::shared_ptr<Core> core_;
   Bytes taken_;
 };
 
@@ -195,6 +202,7 @@ void Core::Reload(const ServerSettings& fresh) {
   settings.origins = fresh.origins;
   settings.most_connections = fresh.most_connections;
   settings.largest_body = fresh.largest_body;
+  settings.most_in_bodies = fresh.most_in_bodies;
   sites = Sites(settings, endpoint_.address, endpoint_.port);
   // What callers have used up stays used up, unless there is another limit.
   if (std::exchange(settings.requests_per_second, fresh.requests_per_second) != fresh.requests_per_second) {
@@ -422,11 +430,14 @@ awaitable<bool> Connection::ServeOne() {
   facts.head_only = parser_.request().method == Method::kHead;
   facts.target = parser_.request().target;
   refusal = Admit(parser_.request());
-  BodyRoom room(core);
-  if (!refusal && parser_.expects_body() && !room.Take(parser_.request())) {
-    refusal = Problem(Error{.code = ErrorCode::kBusy, .detail = "too much is being sent at once; come again"}.With(
-                          "retry_after_seconds", std::uint64_t{1}),
-                      facts.target);
+  std::shared_ptr<BodyRoom> room;
+  if (!refusal && parser_.expects_body()) {
+    room = BodyRoom::Take(core_, parser_.request());
+    if (!room) {
+      refusal = Problem(Error{.code = ErrorCode::kBusy, .detail = "too much is being sent at once; come again"}.With(
+                            "retry_after_seconds", std::uint64_t{1}),
+                        facts.target);
+    }
   }
   if (refusal && refusal->status == 400) facts.keep_alive = false;
   if (parser_.expects_body()) {
@@ -459,6 +470,10 @@ awaitable<bool> Connection::ServeOne() {
     response = *std::move(refusal);
   } else {
     Request request = std::move(parser_.request());
+    if (room) {
+      room->ShrinkTo(Bytes(request.body.size()));
+      request.room = std::move(room);
+    }
     facts.conditions.method = request.method;
     for (const std::string_view name : {"range", "if-range", "if-none-match"}) {
       if (const std::string* value = request.Header(name)) facts.conditions.headers.emplace_back(name, *value);

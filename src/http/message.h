@@ -29,8 +29,15 @@ struct Request {
   std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
   std::string body;                                          // whole, within the server's limit
   std::string remote;                                        // "127.0.0.1"
-  std::string token_name;   // of the token that came along, "" without tokens (loopback)
-  std::uint8_t scopes = 0;  // what the caller may do: bits of Scope
+  std::string token_name;      // of the token that came along, "" without tokens (loopback)
+  std::uint8_t scopes = 0;     // what the caller may do: bits of Scope
+  std::shared_ptr<void> room;  // what the body takes of the server's room for bodies
+
+  // For a handler that has understood it and goes on to wait.
+  void DropBody() {
+    std::string().swap(body);
+    room.reset();
+  }
 
   [[nodiscard]] const std::string* Header(std::string_view name) const;  // the first one; name in lower case
   [[nodiscard]] const std::string* Query(std::string_view name) const;

@@ -1,5 +1,6 @@
 #include "jobs/book.h"
 
+#include <algorithm>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/json.hpp>
@@ -12,6 +13,7 @@ namespace weir::jobs {
 namespace {
 
 constexpr std::chrono::seconds kWriteAgain{1};
+constexpr std::chrono::milliseconds kMoment{20};
 
 }  // namespace
 
@@ -116,6 +118,8 @@ void Book::Write(ActiveJob& job, const store::EventRecord& event, std::function<
     if (written != nullptr) {
       written->unsaved.push_back({.event = event, .then = then});
       WriteUnsaved();
+    } else if (then) {
+      then();
     }
   }));
 }
@@ -160,12 +164,18 @@ boost::asio::awaitable<void> Book::Changed(std::string id, std::uint64_t version
       return version_ == version;
     }
     if (const ActiveJob* job = Find(id)) {
-      return !job->ending && job->version == version;
+      return job->ending ? version == 0 : job->version == version;
     }
     return version == 0 && at_rest_(id);
   };
   const std::weak_ptr<int> alive = alive_.token();
-  while (unchanged() && clock_.Now() < until) {
+  // Whoever comes with what is old already, or about a job between two places, still waits a moment: a caller that
+  // looks again and again must not keep the loop from what it waits for.
+  const bool in_between = !unchanged();
+  if (in_between) {
+    until = std::min<SteadyTime>(until, clock_.Now() + kMoment);
+  }
+  for (bool first = in_between; (first || (unchanged() && !in_between)) && clock_.Now() < until; first = false) {
     boost::asio::steady_timer timer(loop_);
     timer.expires_at(std::chrono::time_point_cast<boost::asio::steady_timer::duration>(until));
     // Taken out again however this ends, also when the coroutine is destroyed while it waits.

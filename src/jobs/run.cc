@@ -1,7 +1,6 @@
 #include "jobs/run.h"
 
 #include <algorithm>
-#include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <utility>
@@ -21,6 +20,7 @@ namespace {
 constexpr Bytes kUsualForProbe = Bytes::Mib(96);
 // Retried once: a second kill at the limit means that the forecast is wrong for this file, not unlucky.
 constexpr std::size_t kMostAttempts = 2;
+constexpr Bytes kDigestSlice = Bytes::Mib(16);
 
 }  // namespace
 
@@ -40,8 +40,10 @@ class Run::Impl {
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
   ~Impl() {
-    *stop_digest_ = true;
-    world_.admission.Withdraw(ask_.job);
+    // An ended run may outlive the admission, in the loop's queue.
+    if (!ended_) {
+      world_.admission.Withdraw(ask_.job);
+    }
   }
 
   void Start() {
@@ -102,7 +104,6 @@ class Run::Impl {
       return;
     }
     ended_ = true;
-    *stop_digest_ = true;
     waiting_ = false;
     world_.admission.Withdraw(ask_.job);
     child_.reset();
@@ -507,26 +508,29 @@ class Run::Impl {
       return;
     }
     digesting_ = true;
-    auto digest = std::make_shared<Result<std::string>>("");
-    Aside(
-        [produced = produced_, digest, stop = stop_digest_] {
-          *digest = store::DigestOf(*produced, *stop);
-          return Status{};
-        },
-        [this, digest](const Status& /*done*/) {
-          digesting_ = false;
-          if (ended_) {
-            return;
-          }
-          if (!*digest) {
-            digest_error_ = digest->error();
-          } else {
-            account_.output_sha256 = **digest;
-          }
-          if (std::exchange(settle_after_digest_, false)) {
-            Settle();
-          }
-        });
+    DigestOn(std::make_shared<store::OutputDigest>(produced_));
+  }
+
+  // In slices, so that the flushes of others have their turns in between.
+  void DigestOn(const std::shared_ptr<store::OutputDigest>& digest) {
+    Aside([digest] { return digest->Step(kDigestSlice); },
+          [this, digest](Status step) {
+            if (ended_) {
+              return;
+            }
+            if (step && !digest->done()) {
+              return DigestOn(digest);
+            }
+            digesting_ = false;
+            if (step) {
+              account_.output_sha256 = digest->Text();
+            } else {
+              digest_error_ = std::move(step).error();
+            }
+            if (std::exchange(settle_after_digest_, false)) {
+              Settle();
+            }
+          });
   }
 
   void Checked(Result<Verified> verified) {
@@ -645,7 +649,6 @@ class Run::Impl {
   bool digesting_ = false;
   bool settle_after_digest_ = false;
   std::optional<Error> digest_error_;
-  std::shared_ptr<std::atomic<bool>> stop_digest_ = std::make_shared<std::atomic<bool>>(false);
   std::string work_stderr_;
   media::ProgressParser progress_;
 

@@ -21,6 +21,7 @@ constexpr std::size_t kRetentionBatch = 200;
 constexpr std::chrono::minutes kAheadOfTime{1};
 constexpr std::size_t kRecoveredAtOnce = 500;
 constexpr std::chrono::milliseconds kStoppingLimit{10'000};
+constexpr std::chrono::milliseconds kLookAgain{100};
 constexpr std::size_t kMostForecasts = 16;
 
 }  // namespace
@@ -45,6 +46,7 @@ JobService::Impl::Impl(JobService& owner, Parts parts, SchedulerSettings order, 
       retention_(parts_.loop),
       launch_again_(parts_.loop),
       grace_(parts_.loop),
+      look_again_(parts_.loop),
       forecasts_(world_, kMostForecasts,
                  [this] {
                    TakeTurn();
@@ -138,7 +140,7 @@ Result<JobViewPage> JobService::Impl::List(const store::JobFilter& filter, std::
 }
 
 Result<std::string> JobService::Impl::TimelineOf(const std::string& id) {
-  if (const ActiveJob* job = book_.Find(id); job != nullptr && job->run) {
+  if (const ActiveJob* job = book_.Find(id); job != nullptr && (job->run || !job->timeline.empty())) {
     return job->timeline.AsJson();
   }
   WEIR_TRY(Find(id));
@@ -262,6 +264,7 @@ void JobService::Impl::Submit(const Submission& submission, Answer answer) {
             record.number = done->number;
             Enqueue(record);
             book_.Touch();
+            CheckShutdown();
             return answer(ViewOf(std::move(record), true));
           }
           // The same key twice at the same time: the other one was first.
@@ -315,6 +318,10 @@ void JobService::Impl::Forecast(const Submission& submission, std::function<void
 }
 
 bool JobService::Impl::AfterItsEnd(const std::string& id, std::function<void()> ask) {
+  if (const auto writes = ended_writes_.find(id); writes != ended_writes_.end()) {
+    writes->second.push_back(alive_.Guard(std::move(ask)));
+    return true;
+  }
   ActiveJob* job = book_.Find(id);
   // Its end may be on the disk, and seen by the caller, before it is heard of here.
   if (job == nullptr || !job->ending) {
@@ -324,17 +331,30 @@ bool JobService::Impl::AfterItsEnd(const std::string& id, std::function<void()> 
   return true;
 }
 
+void JobService::Impl::WriteEnded(store::Change change, std::function<void(Status)> then) {
+  const std::string id = change.job.id;
+  ended_writes_[id];
+  parts_.store.Commit(std::move(change),
+                      alive_.Guard([this, id, then = std::move(then)](const Result<store::Committed>& done) {
+                        auto waiting = ended_writes_.extract(id);
+                        book_.Touch();
+                        for (auto& ask : waiting.mapped()) {
+                          boost::asio::post(parts_.loop, std::move(ask));
+                        }
+                        then(done ? Status{} : Fail(done.error()));
+                      }));
+}
+
 void JobService::Impl::Cancel(const std::string& id, Answer answer) {
+  if (AfterItsEnd(id, [this, id, answer] { Cancel(id, answer); })) {
+    return;
+  }
   auto woken = book_.Wake(id);
   if (!woken) {
     return Answers(std::move(answer), Fail(std::move(woken).error()));
   }
   ActiveJob* job = *woken;
-  if (job == nullptr || job->ending) {
-    if (job != nullptr && job->record.state == JobState::kCancelled) {
-      job->cancels.push_back(std::move(answer));
-      return;
-    }
+  if (job == nullptr) {
     auto view = Find(id);
     if (view && view->record.state == JobState::kCancelled) {
       return Answers(std::move(answer), std::move(view));
@@ -357,12 +377,15 @@ void JobService::Impl::Cancel(const std::string& id, Answer answer) {
 }
 
 void JobService::Impl::Pause(const std::string& id, bool paused, Answer answer) {
+  if (AfterItsEnd(id, [this, id, paused, answer] { Pause(id, paused, answer); })) {
+    return;
+  }
   auto woken = book_.Wake(id);
   if (!woken) {
     return Answers(std::move(answer), Fail(std::move(woken).error()));
   }
   ActiveJob* job = *woken;
-  if (job == nullptr || job->ending || job->cancelled) {
+  if (job == nullptr || job->cancelled) {
     return Answers(std::move(answer), Fail(Unfit(id, paused ? "paused" : "resumed")));
   }
   if (job->record.paused == paused) {
@@ -426,14 +449,12 @@ void JobService::Impl::Remove(const std::string& id, Answer answer) {
     return Answers(std::move(answer), Fail(removed.error()));
   }
   JobView view{.record = **record, .live = {}, .version = 0};
-  parts_.store.Commit(
-      {.kind = store::Change::Kind::kRemove, .job = **record, .only_if_attempt = {}, .event = {}},
-      alive_.Guard([this, view = std::move(view), answer = std::move(answer)](const Result<store::Committed>& done) {
-        book_.Touch();
-        if (answer) {
-          answer(done ? Result<JobView>(view) : Fail(done.error()));
-        }
-      }));
+  WriteEnded({.kind = store::Change::Kind::kRemove, .job = **record},
+             [view = std::move(view), answer = std::move(answer)](const Status& done) {
+               if (answer) {
+                 answer(done ? Result<JobView>(view) : Fail(done.error()));
+               }
+             });
 }
 
 void JobService::Impl::Change(const std::string& id, std::optional<int> priority,
@@ -469,11 +490,10 @@ void JobService::Impl::Change(const std::string& id, std::optional<int> priority
   }
   change(**record);
   JobView view{.record = **record, .live = {}, .version = 0};
-  parts_.store.Commit(
-      {.kind = store::Change::Kind::kUpdate, .job = **record, .only_if_attempt = (*record)->attempt, .event = {}},
-      alive_.Guard([view = std::move(view), answer = std::move(answer)](const Result<store::Committed>& done) {
-        answer(done ? Result<JobView>(view) : Fail(done.error()));
-      }));
+  WriteEnded({.kind = store::Change::Kind::kUpdate, .job = **record, .only_if_attempt = (*record)->attempt},
+             [view = std::move(view), answer = std::move(answer)](const Status& done) {
+               answer(done ? Result<JobView>(view) : Fail(done.error()));
+             });
 }
 
 void JobService::Impl::SetDraining(bool draining) {
@@ -517,18 +537,31 @@ void JobService::Impl::Shutdown(std::chrono::milliseconds grace, std::function<v
       }
     }));
   }));
+  AwaitShutdown();
+}
+
+// Not everything that ends says so here.
+void JobService::Impl::AwaitShutdown() {
   CheckShutdown();
+  if (on_stopped_) {
+    look_again_.expires_after(kLookAgain);
+    look_again_.async_wait(alive_.Guard([this](const boost::system::error_code& error) {
+      if (!error) {
+        AwaitShutdown();
+      }
+    }));
+  }
 }
 
 void JobService::Impl::CheckShutdown() {
   if (!on_stopped_) {
     return;
   }
-  const bool busy =
-      !forecasts_.empty() || inserting_ > 0 || std::ranges::any_of(book_.awake(), [](const auto& entry) {
-        const ActiveJob& job = entry.second;
-        return job.run || job.ending || !job.unsaved.empty() || job.record.state != JobState::kQueued;
-      });
+  const bool busy = !forecasts_.empty() || inserting_ > 0 || !ended_writes_.empty() ||
+                    std::ranges::any_of(book_.awake(), [](const auto& entry) {
+                      const ActiveJob& job = entry.second;
+                      return job.run || job.ending || !job.unsaved.empty() || job.record.state != JobState::kQueued;
+                    });
   if (!busy) {
     grace_.cancel();
     boost::asio::post(parts_.loop, std::exchange(on_stopped_, nullptr));
@@ -559,16 +592,22 @@ void JobService::Impl::Retain() {
       log::Warning("ended jobs cannot be looked through: " + Describe(ended ? ahead.error() : ended.error()));
       return;
     }
+    const auto is_busy = [this](const std::string& id) {
+      return ended_writes_.contains(id) || book_.Find(id) != nullptr;
+    };
     for (const auto& record : *ended) {
-      Remove(record.id, nullptr);
+      if (!is_busy(record.id)) {
+        Remove(record.id, nullptr);
+      }
     }
     for (JobRecord record : *ahead) {
-      record.ended = now;
-      record.updated = now;
-      const int attempt = record.attempt;
-      parts_.store.Commit(
-          {.kind = store::Change::Kind::kUpdate, .job = std::move(record), .only_if_attempt = attempt},
-          [](const Result<store::Committed>& /*done*/) {});
+      if (!is_busy(record.id)) {
+        record.ended = now;
+        record.updated = now;
+        const int attempt = record.attempt;
+        WriteEnded({.kind = store::Change::Kind::kUpdate, .job = std::move(record), .only_if_attempt = attempt},
+                   [](const Status& /*done*/) {});
+      }
     }
   }
 }

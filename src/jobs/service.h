@@ -79,7 +79,8 @@ struct Live {  // of a job that is not final
 struct JobView {
   store::JobRecord record;
   std::optional<Live> live;
-  std::uint64_t version = 0;  // another after every change of the job, progress included; 0 when final or at rest
+  std::uint64_t version =
+      0;  // another after every change of the job, progress included; 0 when final, at rest, or ending
 };
 
 struct JobViewPage {
@@ -134,7 +135,7 @@ class JobService final : private Admission {
   // job.
   void Submit(const Submission& submission, Answer answer);
   // Errors as of Submit, with the index of the first job that is wrong ("job", from 0); kBadParameters for too few or
-  // too many, kBusy while another batch is being looked at.
+  // too many, kBusy while as many jobs of other batches are being looked at.
   void SubmitBatch(BatchSubmission submission, BatchAnswer answer);
   Result<BatchView> FindBatch(const std::string& id);  // kNotFound
   // Cancels what has not ended. Answers when all of it has ended.

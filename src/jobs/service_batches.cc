@@ -59,14 +59,15 @@ void JobService::Impl::SubmitBatch(BatchSubmission submission, BatchAnswer answe
     return Answers(std::move(answer), Fail(std::move(room).error()));
   }
   // Thousands of jobs in memory, once.
-  if (std::exchange(accepting_batch_, true)) {
+  if (accepting_ + jobs > kMostInBatch) {
     return Answers(
         std::move(answer),
-        Fail(Error{.code = ErrorCode::kBusy, .detail = "another batch is being looked at; come again"}.With(
+        Fail(Error{.code = ErrorCode::kBusy, .detail = "other batches are being looked at; come again"}.With(
             "retry_after_seconds", std::uint64_t{1})));
   }
   // Its places are taken while it is looked at.
   inserting_ += jobs;
+  accepting_ += jobs;
   work->inserts.reserve(jobs);
   work->submission = std::move(submission);
   work->answer = std::move(answer);
@@ -77,7 +78,7 @@ void JobService::Impl::AcceptSlice(const std::shared_ptr<Acceptance>& work) {
   const auto all = work->submission.jobs.size();
   const auto refuse = [&](Error error) {
     inserting_ -= all;
-    accepting_batch_ = false;
+    accepting_ -= all;
     CheckShutdown();
     work->answer(Fail(std::move(error)));
   };
@@ -108,7 +109,7 @@ void JobService::Impl::AcceptSlice(const std::shared_ptr<Acceptance>& work) {
       work->record, std::exchange(work->inserts, {}),
       alive_.Guard([this, work, places = std::move(places)](const Result<store::Committed>& done) mutable {
         inserting_ -= places.size();
-        accepting_batch_ = false;
+        accepting_ -= places.size();
         if (done) {
           if (!stopping_) {
             for (Place& place : places) {
@@ -117,10 +118,17 @@ void JobService::Impl::AcceptSlice(const std::shared_ptr<Acceptance>& work) {
             TakeTurn();
           }
           book_.Touch();
+          CheckShutdown();
           return work->answer(FindBatch(work->record.id));
         }
         CheckShutdown();
-        work->answer(Fail(done.error()));
+        // The same key twice at the same time: the other one was first.
+        auto earlier = done.error().code == ErrorCode::kOutputExists ? EarlierBatch(work->record)
+                                                                     : Result<std::optional<BatchView>>(std::nullopt);
+        if (!earlier) {
+          return work->answer(Fail(std::move(earlier).error()));
+        }
+        work->answer(*earlier ? Result<BatchView>(**std::move(earlier)) : Fail(done.error()));
       }));
 }
 
@@ -174,6 +182,7 @@ struct JobService::Impl::Cancellation {
   std::string id;
   std::int64_t before = 0;
   std::size_t asked = 0;  // of the slice, not answered yet
+  std::optional<Error> failure;
   BatchAnswer answer;
 };
 
@@ -198,7 +207,10 @@ void JobService::Impl::CancelSlice(const std::shared_ptr<Cancellation>& work) {
   work->before = page->next;
   const auto go_on = [this, work] {
     if (work->asked == 0) {
-      work->before == 0 ? work->answer(FindBatch(work->id)) : CancelSlice(work);
+      if (work->before != 0) {
+        return CancelSlice(work);
+      }
+      work->answer(work->failure ? Fail(*work->failure) : FindBatch(work->id));
     }
   };
   // One more than there are, so that none of them is the last while others are still told.
@@ -206,7 +218,11 @@ void JobService::Impl::CancelSlice(const std::shared_ptr<Cancellation>& work) {
   for (const auto& record : page->jobs) {
     if (!IsFinal(record.state)) {
       ++work->asked;
-      Cancel(record.id, [work, go_on](const Result<JobView>& /*job*/) {
+      Cancel(record.id, [work, go_on](const Result<JobView>& job) {
+        // One that has ended or gone meanwhile is no failure.
+        if (!job && job.error().code != ErrorCode::kConflict && job.error().code != ErrorCode::kNotFound) {
+          work->failure = job.error();
+        }
         --work->asked;
         go_on();
       });

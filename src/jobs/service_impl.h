@@ -83,8 +83,10 @@ class JobService::Impl {
   JobView ViewOf(store::JobRecord record, bool with_position) const;
   // A job that cannot do what was asked: 404, or the sentence of why its state forbids it.
   Error Unfit(const std::string& id, const std::string& what) const;
-  // Waits for the end of a job that is on its way to the disk. False: it is not.
+  // Waits for what is on its way to the disk about a job that ends or has ended. False: there is nothing.
   bool AfterItsEnd(const std::string& id, std::function<void()> ask);
+  // Writes something about a job that has ended.
+  void WriteEnded(store::Change change, std::function<void(Status)> then);
   // What is wrong with the two ends of a request now.
   Status CheckEnds(const StoredRequest& stored) const;
   // kBusy when `more` further jobs cannot wait.
@@ -96,6 +98,7 @@ class JobService::Impl {
   Result<std::optional<JobView>> Earlier(const store::JobRecord& record);
   void AwaitRetention();
   void CheckShutdown();
+  void AwaitShutdown();
 
   // --- service_work.cc: everything that may change who runs ends in TakeTurn, once for any number of changes in a
   // row
@@ -131,7 +134,9 @@ class JobService::Impl {
   World world_;
   std::map<std::string, std::function<void(Result<Grant>)>> asked_;
   std::size_t inserting_ = 0;  // accepted, on their way to the disk
-  bool accepting_batch_ = false;
+  // Ended jobs about which something is on its way to the disk, with what was asked about them meanwhile.
+  std::map<std::string, std::vector<std::function<void()>>> ended_writes_;
+  std::size_t accepting_ = 0;  // jobs of batches that are being looked at
   bool turn_posted_ = false;
   bool stopping_ = false;
   std::function<void()> on_stopped_;
@@ -140,6 +145,7 @@ class JobService::Impl {
   boost::asio::steady_timer launch_again_;
   std::set<std::string> to_launch_again_;
   boost::asio::steady_timer grace_;
+  boost::asio::steady_timer look_again_;
   Alive alive_;
   // Last, because what runs lets go of its memory through the members above.
   Forecasts forecasts_;

@@ -341,17 +341,18 @@ TEST_F(ServiceTest, TheSameKeyIsTheSameBatch) {
   auto other = batch;
   other.digest = "e";
   EXPECT_EQ(SubmitBatch(other).error().code, ErrorCode::kConflict);
-  // Two at the same time: one of them is to come again.
-  std::vector<Result<BatchView>> answers;
+  // Two at the same time.
+  std::vector<std::string> ids;
   auto twice = batch;
   twice.idempotency_key = "l";
   for (int i = 0; i < 2; ++i) {
-    service.SubmitBatch(twice, [&](Result<BatchView> view) { answers.push_back(std::move(view)); });
+    service.SubmitBatch(twice, [&](const Result<BatchView>& view) {
+      ASSERT_TRUE(view) << Describe(view.error());
+      ids.push_back(view->record.id);
+    });
   }
-  RunUntil([&] { return answers.size() == 2; });
-  EXPECT_EQ(answers[0].error().code, ErrorCode::kBusy);
-  ASSERT_TRUE(answers[1]);
-  EXPECT_EQ(SubmitBatch(twice)->record.id, answers[1]->record.id);
+  RunUntil([&] { return ids.size() == 2; });
+  EXPECT_EQ(ids[0], ids[1]);
   EXPECT_EQ(store_->Active(0, 100)->size(), 4U);
 }
 
@@ -406,6 +407,57 @@ TEST_F(ServiceTest, WhatHappensToAWaitingJobFindsItAtRestAndLeavesItSo) {
   EXPECT_EQ(found->live->waiting_for, WaitingFor::kPause);
   EXPECT_FALSE(Ask([&](Answer answer) { service_->Resume(id, std::move(answer)); })->record.paused);
   EXPECT_EQ(End(id).record.state, JobState::kSucceeded);
+}
+
+TEST_F(ServiceTest, AWatcherOfWhatIsNowhereLeavesTheLoopItsTurns) {
+  Service& service = Open();
+  std::size_t looks = 0;
+  bool on = true;
+  boost::asio::co_spawn(
+      loop_,
+      [&]() -> boost::asio::awaitable<void> {
+        while (on) {
+          ++looks;
+          co_await service.Changed("none", 0, clock_.Now() + 60s);
+        }
+      },
+      boost::asio::detached);
+  loop_.restart();
+  loop_.run_for(300ms);
+  on = false;
+  EXPECT_GE(looks, 2U);
+  EXPECT_LE(looks, 20U);
+  loop_.run_for(100ms);
+}
+
+TEST_F(ServiceTest, ARetryWhileItsRemovalIsWrittenFindsNothing) {
+  Service& service = Open({.slots = 0});
+  const auto accepted = Submit(Crop());
+  ASSERT_TRUE(accepted);
+  const std::string& id = accepted->record.id;
+  ASSERT_TRUE(Ask([&](Answer answer) { service.Cancel(id, std::move(answer)); }));
+  std::optional<Result<JobView>> retried;
+  std::optional<Result<JobView>> removed;
+  service.Remove(id, [&](Result<JobView> view) { removed.emplace(std::move(view)); });
+  service.Retry(id, [&](Result<JobView> view) { retried.emplace(std::move(view)); });
+  RunUntil([&] { return retried && removed; });
+  EXPECT_TRUE(*removed);
+  EXPECT_EQ(retried->error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(service.figures().unsaved, 0U);
+}
+
+TEST_F(ServiceTest, LabelsThatWereTakenOutlastARetry) {
+  Service& service = Open({.slots = 0});
+  const auto accepted = Submit(Crop());
+  ASSERT_TRUE(accepted);
+  const std::string& id = accepted->record.id;
+  ASSERT_TRUE(Ask([&](Answer answer) { service.Cancel(id, std::move(answer)); }));
+  std::size_t answered = 0;
+  service.Change(id, std::nullopt, {{{"a", "b"}}}, [&](const Result<JobView>& view) { answered += view ? 1U : 0U; });
+  service.Retry(id, [&](const Result<JobView>& view) { answered += view ? 1U : 0U; });
+  RunUntil([&] { return answered == 2; });
+  EXPECT_EQ(service.Find(id)->record.labels, R"({"a":"b"})");
+  EXPECT_EQ(service.Find(id)->record.state, JobState::kQueued);
 }
 
 TEST_F(ServiceTest, KeepsWhatTheChildrenUsedOverTimeAndTheDigestOfTheResult) {

@@ -351,6 +351,12 @@ void JobService::Impl::Finish(ActiveJob& job, JobState state) {
         for (auto& ask : ended.afterwards) {
           boost::asio::post(parts_.loop, std::move(ask));
         }
+        // Overtaken by the end: whoever asked for it hears of that.
+        for (auto& left : ended.unsaved) {
+          if (left.then) {
+            boost::asio::post(parts_.loop, alive_.Guard(std::move(left.then)));
+          }
+        }
         const bool cancelled = ended.record.state == JobState::kCancelled;
         for (auto& answer : ended.cancels) {
           cancelled ? Answers(std::move(answer), ViewOf(ended.record, false))

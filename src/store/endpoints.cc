@@ -1,12 +1,12 @@
 #include "store/endpoints.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string_view>
 #include <tuple>
 #include <utility>
 
-#include "base/sha256.h"
 #include "base/text.h"
 #include "os/ownership.h"
 
@@ -73,21 +73,23 @@ Result<std::string> FrontOf(const Produced& produced, Bytes limit) {
   return os::ReadPrefix(produced.fd.get(), 0, limit);
 }
 
-Result<std::string> DigestOf(const Produced& produced, const std::atomic<bool>& stop) {
+Status OutputDigest::Step(Bytes most) {
   std::array<char, 64 * 1024> buffer{};
-  Sha256Hasher hasher;
-  for (std::uint64_t at = 0; at < produced.size.count();) {
-    if (stop) {
-      return Fail(ErrorCode::kInterrupted, "stopped");
+  const std::uint64_t end = std::min(produced_->size.count(), at_ + most.count());
+  while (at_ < end) {
+    const auto got = os::ReadAt(produced_->fd.get(), at_, buffer);
+    // Our own file: nobody's input is at fault.
+    if (!got || *got == 0) {
+      Error error{.code = ErrorCode::kSystem, .detail = "what was produced cannot be read again"};
+      return Fail(got ? std::move(error) : std::move(error).From(got.error()));
     }
-    WEIR_ASSIGN(const std::size_t got, os::ReadAt(produced.fd.get(), at, buffer));
-    if (got == 0) {
-      return Fail(ErrorCode::kSystem, "what was produced became shorter while it was read");
-    }
-    hasher.Add(std::string_view(buffer.data(), got));
-    at += got;
+    hasher_.Add(std::string_view(buffer.data(), *got));
+    at_ += *got;
   }
-  return ToHex(hasher.Digest());
+  done_ = at_ >= produced_->size.count();
+  return {};
 }
+
+std::string OutputDigest::Text() { return ToHex(hasher_.Digest()); }
 
 }  // namespace weir::store

@@ -2,11 +2,14 @@
 // Both hold descriptors, so that what was checked is what is used, whatever happens to the names meanwhile.
 #pragma once
 
-#include <atomic>
+#include <cstdint>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "base/sha256.h"
 #include "os/file.h"
 #include "store/work_folder.h"
 
@@ -46,8 +49,21 @@ std::string IdentityOf(const Produced& produced);
 std::string IdentityOf(const Source& source);
 // The first `limit` bytes of what was produced.
 Result<std::string> FrontOf(const Produced& produced, Bytes limit);
-// SHA-256 of what was produced, as 64 hexadecimal digits, read through a fixed buffer; blocks. kInterrupted once
-// `stop` is true.
-Result<std::string> DigestOf(const Produced& produced, const std::atomic<bool>& stop);
+
+// SHA-256 of what was produced, read through a fixed buffer. One thread at a time.
+class OutputDigest {
+ public:
+  explicit OutputDigest(std::shared_ptr<const Produced> produced) : produced_(std::move(produced)) {}
+  // Reads on, at most `most`; blocks. Errors: kSystem.
+  Status Step(Bytes most);
+  [[nodiscard]] bool done() const { return done_; }
+  std::string Text();  // 64 hexadecimal digits; once, when done
+
+ private:
+  std::shared_ptr<const Produced> produced_;
+  Sha256Hasher hasher_;
+  std::uint64_t at_ = 0;
+  bool done_ = false;
+};
 
 }  // namespace weir::store
