@@ -86,10 +86,10 @@ def main():
 
     weir, idle = fresh()
     weir.ask("POST", "/v1/drain")
-    body = json.dumps({"recipe": "crop", "jobs": [{"inputs": ["a.mp4"]}] * 10000})
+    body = json.dumps({"recipe": "crop", "jobs": [{"inputs": ["a.mp4"]}] * 5000})
     status, answer = weir.ask("POST", "/v1/batches", body)
     assert status == 202, answer
-    say("one batch of 10,000", weir, idle, 10000)
+    say("one batch of 5,000", weir, idle, 5000)
     weir.end()
 
     weir, idle = fresh()

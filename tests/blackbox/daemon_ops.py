@@ -676,6 +676,7 @@ YEAR = 365 * 86400
 
 
 @unittest.skipUnless(LIBRARY, 'needs faketime')
+@unittest.skipUnless(PATIENCE == 1, 'a sanitizer must be loaded before all other libraries')
 class Clock(Ops):
     """The date jumps a year; what is measured goes on as if nothing had happened."""
     slots = 1
