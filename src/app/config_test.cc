@@ -25,7 +25,7 @@ using testing::Not;
 ConfigSources Bare() {
   ConfigSources sources;
   sources.environment = {{"HOME", "/home/me"}, {"PATH", "/usr/bin"}};
-  sources.folder = "/work";
+  sources.folder = "/start";
   sources.cpus = 3;
   return sources;
 }
@@ -112,7 +112,7 @@ TEST(Config, WithoutAnySourceThereAreTheDocumentedDefaults) {
   EXPECT_EQ(config.port, 4545);
   EXPECT_EQ(config.data, "/home/me/.local/state/weir/data");
   EXPECT_FALSE(config.memory);
-  EXPECT_THAT(config.media_roots, ElementsAre("/work"));
+  EXPECT_THAT(config.media_roots, ElementsAre("/start"));
   EXPECT_EQ(config.slots, 3U);
   EXPECT_EQ(config.most_queued, 10'000U);
   EXPECT_EQ(config.ageing, std::chrono::seconds(30));
@@ -145,7 +145,7 @@ TEST(Config, TheDataFolderFollowsTheStateFolder) {
   sources.environment = {};
   EXPECT_THAT(Refusal(sources), AllOf(HasSubstr("data.folder"), HasSubstr("WEIR_DATA")));
   sources.flags = {{"--data", "here"}};
-  EXPECT_EQ(Good(sources).data, "/work/here");
+  EXPECT_EQ(Good(sources).data, "/start/here");
 }
 
 TEST(Config, EveryRowHasItsOwnNamesAndSaysWhatItIs) {
@@ -294,10 +294,10 @@ TEST(Config, ListsComeFromEverySourceInItsOwnWay) {
   EXPECT_THAT(Good(sources).media_roots, ElementsAre("/etc/weir/media", "/srv")) << "beside the file";
   sources.environment["WEIR_MEDIA_ROOTS"] = "/one::two";
   sources.environment["WEIR_HOSTS"] = "c, d";
-  EXPECT_THAT(Good(sources).media_roots, ElementsAre("/one", "/work/two"));
+  EXPECT_THAT(Good(sources).media_roots, ElementsAre("/one", "/start/two"));
   EXPECT_THAT(Good(sources).hosts, ElementsAre("c", "d"));
   sources.flags = {{"--media-root", "x"}, {"--media-root", "/y"}};
-  EXPECT_THAT(Good(sources).media_roots, ElementsAre("/work/x", "/y"));
+  EXPECT_THAT(Good(sources).media_roots, ElementsAre("/start/x", "/y"));
   EXPECT_THAT(Refusal("[media]\nroots = []\n"), HasSubstr("one or more paths"));
   EXPECT_THAT(Refusal("[media]\nroots = \"/x\"\n"), HasSubstr("a text is not allowed"));
 }

@@ -142,7 +142,12 @@ class DeadRun {
     const Result<os::UniqueFd> target = os::OpenFolder(record.path, os::Access::kRead);
     if (!target) {
       swept_.ids.push_back(id_);
-      return KeepForAWhile(Describe(target.error()));
+      return target.error().code == ErrorCode::kOutputFolder
+                 ? KeepForAWhile(
+                       "its folder " + Quoted(record.path) +
+                       " is not there now; if that is on a disk that is not mounted, mount it; otherwise nothing "
+                       "is to be done, and it is forgotten after a week")
+                 : KeepForAWhile(Describe(target.error()));
     }
     const std::string name = FolderName(id_);
     const std::string shown = Quoted(record.path + "/" + name);
