@@ -26,6 +26,22 @@ const Route* RouteOf(const Request& request) {
   return found == routes.end() ? nullptr : &*found;
 }
 
+// A misspelt parameter would silently be another question. Callers of the replaced systems may add what they like.
+Status CheckQuery(const Route& route, const Request& request) {
+  if (route.segments.front() != "v1") {
+    return {};
+  }
+  const auto known = QueryNamesOf(route);
+  for (const auto& [name, value] : request.query) {
+    if (std::ranges::find(known, name) == known.end()) {
+      const auto nearest = NearestName(name, known);
+      return Fail(ErrorCode::kBadParameters, Quoted(name) + " is not known in the query here" +
+                                                 (nearest ? "; did you mean \"" + *nearest + "\"?" : ""));
+    }
+  }
+  return {};
+}
+
 Response NoRoute(const Request& request) {
   const std::string allowed = AllowedAt(request.path);
   if (allowed.empty()) {
@@ -43,12 +59,13 @@ Response NoRoute(const Request& request) {
 class Api::Impl {
  public:
   Impl(const Clock& clock, jobs::JobService& service, const store::Artifacts& artifacts, Facts facts,
-       std::function<SystemReading()> reading)
+       std::function<SystemReading()> reading, std::function<Bytes()> clean_up)
       : context_{.clock = clock,
                  .service = service,
                  .artifacts = artifacts,
                  .facts = std::move(facts),
                  .reading = std::move(reading),
+                 .clean_up = std::move(clean_up),
                  .document = LazyText(clock, kDocumentIdle, [this] { return DocumentOf(context_.facts.version); })} {}
 
   awaitable<Response> Answer(Request request) {
@@ -62,6 +79,8 @@ class Api::Impl {
       response = http::Problem(
           {.code = ErrorCode::kForbidden, .detail = "the token that came with this request does not allow it"},
           target);
+    } else if (const auto known = CheckQuery(*route, request); !known) {
+      response = http::Problem(known.error(), target);
     } else {
       auto answer = co_await route->handler(context_, std::move(request));
       response = answer ? *std::move(answer) : http::Problem(answer.error(), target);
@@ -76,6 +95,11 @@ class Api::Impl {
   }
 
   [[nodiscard]] DocumentState document() const { return context_.document.state(); }
+  void LetGo() {
+    context_.document.LetGo();
+    context_.rendered.LetGo();
+    context_.unchanged.LetGo();
+  }
 
  private:
   static void SayWhenToComeAgain(Response& response) {
@@ -90,10 +114,12 @@ class Api::Impl {
 };
 
 Api::Api(const Clock& clock, jobs::JobService& service, const store::Artifacts& artifacts, Facts facts,
-         std::function<SystemReading()> reading)
-    : impl_(std::make_unique<Impl>(clock, service, artifacts, std::move(facts), std::move(reading))) {}
+         std::function<SystemReading()> reading, std::function<Bytes()> clean_up)
+    : impl_(std::make_unique<Impl>(clock, service, artifacts, std::move(facts), std::move(reading),
+                                   std::move(clean_up))) {}
 Api::~Api() = default;
 awaitable<Response> Api::Answer(Request request) { return impl_->Answer(std::move(request)); }
 DocumentState Api::document() const { return impl_->document(); }
+void Api::LetGo() { impl_->LetGo(); }
 
 }  // namespace weir::api

@@ -62,9 +62,10 @@ struct DocumentState {
 
 class Api {
  public:
-  // All outlive this. `artifacts` as given to the service.
+  // All outlive this. `artifacts` as given to the service. `clean_up` lets go of what can be had again and returns
+  // by how much the daemon's memory is less than before.
   Api(const Clock& clock, jobs::JobService& service, const store::Artifacts& artifacts, Facts facts,
-      std::function<SystemReading()> reading);
+      std::function<SystemReading()> reading, std::function<Bytes()> clean_up);
   Api(const Api&) = delete;
   Api& operator=(const Api&) = delete;
   ~Api();
@@ -72,6 +73,8 @@ class Api {
   // The handler for http::Server.
   boost::asio::awaitable<http::Response> Answer(http::Request request);
   [[nodiscard]] DocumentState document() const;
+  // Texts that are kept only because they may be asked for again go.
+  void LetGo();
 
   class Impl;
 

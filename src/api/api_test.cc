@@ -83,9 +83,13 @@ class ApiTest : public testing::Test {
     EXPECT_TRUE(opened) << Describe(opened.error());
     service_ = std::move(*opened);
     service_->SetDraining(true);
-    api_ = std::make_unique<Api>(clock_, *service_, *artifacts_, Facts{.version = "1.2.3"}, [] {
-      return SystemReading{.budget = Bytes::Mib(500), .backend = "none", .not_ready = "a test"};
-    });
+    api_ = std::make_unique<Api>(
+        clock_, *service_, *artifacts_, Facts{.version = "1.2.3"},
+        [] { return SystemReading{.budget = Bytes::Mib(500), .backend = "none", .not_ready = "a test"}; },
+        [this] {
+          api_->LetGo();
+          return Bytes::Kib(3);
+        });
   }
   ~ApiTest() override {
     api_.reset();

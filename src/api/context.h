@@ -33,6 +33,7 @@ struct Context {
   const store::Artifacts& artifacts;
   Facts facts;
   std::function<SystemReading()> reading;
+  std::function<Bytes()> clean_up;
   LazyText document;  // GET /openapi.json
   Window window{};
   Rendered rendered{Bytes::Mib(1)};

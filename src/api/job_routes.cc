@@ -79,16 +79,12 @@ Result<Page> PageOf(const Request& request) {
         return Fail(ErrorCode::kBadParameters, "this cursor was not given by a page before; start without one");
       }
       page.before = static_cast<std::int64_t>(*number);
-    } else if (name == "limit") {
+    } else {  // limit
       const auto number = ParseUnsigned(value);
       if (!number || *number < 1 || *number > kMostPerPage) {
         return Fail(ErrorCode::kBadParameters, "limit is a number from 1 to " + std::to_string(kMostPerPage));
       }
       page.limit = static_cast<std::size_t>(*number);
-    } else {
-      const auto nearest = NearestName(name, {"state", "recipe", "owner", "batch", "label", "cursor", "limit"});
-      return Fail(ErrorCode::kBadParameters,
-                  Quoted(name) + " is not known here" + (nearest ? "; did you mean \"" + *nearest + "\"?" : ""));
     }
   }
   return page;

@@ -34,9 +34,13 @@ void LazyText::AwaitIdle(Duration wait) {
     if (left > Duration(0)) {
       return AwaitIdle(left);
     }
-    text_.reset();
-    timer_.reset();
+    LetGo();
   }));
+}
+
+void LazyText::LetGo() {
+  text_.reset();
+  timer_.reset();
 }
 
 DocumentState LazyText::state() const {

@@ -31,6 +31,7 @@ class LazyText {
   // `executor`: of the loop that is to let it go. Whoever holds the answer keeps the text for as long as that.
   std::shared_ptr<const Text> Get(const boost::asio::any_io_executor& executor);
   [[nodiscard]] DocumentState state() const;
+  void LetGo();
 
  private:
   void AwaitIdle(Duration wait);

@@ -44,34 +44,37 @@ std::string ProblemName(int status) { return "Problem" + std::to_string(status);
 
 // ---- Parameters and headers
 
-json::object Parameter(const char* name, const char* in, json::object schema, const char* description) {
-  return {{"name", name}, {"in", in}, {"schema", std::move(schema)}, {"description", description}};
-}
-
 json::object Parameters() {
-  const auto id = Matching("^[0-9]+$");
   json::object out;
-  out["IdempotencyKey"] =
-      Parameter("Idempotency-Key", "header", Text(1, 255),
-                "Under one key of one owner there is one job, or one batch; another request is refused.");
-  out["Prefer"] = Parameter("Prefer", "header", Text(),
-                            "wait=N: answers when the job has ended, at most N seconds later, at most 600.");
-  out["LastEventId"] = Parameter("Last-Event-ID", "header", id, "Begins behind the event with this id.");
-  out["After"] = Parameter("after", "query", id, "As Last-Event-ID.");
-  out["Range"] = Parameter("Range", "header", Text(), "bytes=0-99: one range is honoured.");
-  out["IfRange"] = Parameter("If-Range", "header", Text(), "An ETag; with another one the answer is the whole.");
-  out["IfNoneMatch"] = Parameter("If-None-Match", "header", Text(), "ETags; with the right one the answer is 304.");
-  out["State"] = Parameter("state", "query", Ref("State"), "Only those in this state.");
-  out["Recipe"] = Parameter("recipe", "query", Text(), "Only those of this recipe.");
-  out["Owner"] = Parameter("owner", "query", Text(), "Only those of this owner.");
-  out["Batch"] = Parameter("batch", "query", Text(), "Only those that came with this batch.");
-  out["Label"] = Parameter("label", "query", Matching("^[^=]+="), "name=value: only those with this label.");
+  const auto add = [&](std::string_view parameter, json::object schema, const char* description) -> json::object& {
+    const auto& place = PlaceOf(parameter);
+    return out
+        .emplace(parameter, json::object{{"name", place.name},
+                                         {"in", place.in_query ? "query" : "header"},
+                                         {"schema", std::move(schema)},
+                                         {"description", description}})
+        .first->value()
+        .as_object();
+  };
+  const auto id = Matching("^[0-9]+$");
+  add("IdempotencyKey", Text(1, 255),
+      "Under one key of one owner there is one job, or one batch; another request is refused.");
+  add("Prefer", Text(), "wait=N: answers when the job has ended, at most N seconds later, at most 600.");
+  add("LastEventId", id, "Begins behind the event with this id.");
+  add("After", id, "As Last-Event-ID.");
+  add("Range", Text(), "bytes=0-99: one range is honoured.");
+  add("IfRange", Text(), "An ETag; with another one the answer is the whole.");
+  add("IfNoneMatch", Text(), "ETags; with the right one the answer is 304.");
+  add("State", Ref("State"), "Only those in this state.");
+  add("Recipe", Text(), "Only those of this recipe.");
+  add("Owner", Text(), "Only those of this owner.");
+  add("Batch", Text(), "Only those that came with this batch.");
+  add("Label", Matching("^[^=]+="), "name=value: only those with this label.");
   auto limit = Whole(1, 1000);
   limit["default"] = 50;
-  out["Limit"] = Parameter("limit", "query", std::move(limit), "How many at most.");
-  out["Cursor"] = Parameter("cursor", "query", Matching("^[1-9][0-9]*$"), "The next of the page before.");
-  out["VideoPath"] = Parameter("path", "query", Text(1), "A file below the media roots.");
-  out["VideoPath"].as_object()["required"] = true;
+  add("Limit", std::move(limit), "How many at most.");
+  add("Cursor", Matching("^[1-9][0-9]*$"), "The next of the page before.");
+  add("VideoPath", Text(1), "A file below the media roots.")["required"] = true;
   return out;
 }
 

@@ -82,10 +82,8 @@ Reply GetHealthMemory(Context& context, Request /*request*/) {
 Reply GetResources(Context& context, Request /*request*/) { co_return JsonOf(200, ResourcesAsJson(context.View())); }
 
 Reply PostCleanup(Context& context, Request /*request*/) {
-  const auto before = context.reading();
-  context.service.Sweep();
+  const Bytes freed = context.clean_up();
   const auto view = context.View();
-  const auto freed = before.own_memory - view.reading.own_memory;
   co_return JsonOf(200, json::object{{"status", "done"},
                                      {"freedBytes", freed.count()},
                                      {"metricsAfter", ResourcesAsJson(view)},

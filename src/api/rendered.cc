@@ -34,4 +34,10 @@ std::shared_ptr<const std::string> Rendered::Of(const jobs::JobView& view) {
   return text;
 }
 
+void Rendered::LetGo() {
+  entries_.clear();
+  by_id_.clear();
+  used_ = Bytes();
+}
+
 }  // namespace weir::api

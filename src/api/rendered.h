@@ -20,6 +20,7 @@ class Rendered {
   // The text of the job as it is in `view`; of a job that goes on, it is made anew each time.
   std::shared_ptr<const std::string> Of(const jobs::JobView& view);
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
+  void LetGo();
 
  private:
   struct Entry {

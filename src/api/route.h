@@ -47,6 +47,15 @@ struct Route {
   [[nodiscard]] bool IsFor(http::Method method_of_request) const;
 };
 
+// Where a parameter of that name stands in a request.
+struct ParameterPlace {
+  std::string_view parameter;  // as in Route::parameters
+  std::string_view name;       // as callers write it
+  bool in_query = false;       // else it is a header
+};
+const ParameterPlace& PlaceOf(std::string_view parameter);
+std::vector<std::string> QueryNamesOf(const Route& route);
+
 // "GET", ...
 std::string_view NameOf(http::Method method);
 

@@ -251,7 +251,8 @@ std::vector<Route> PeerRoutes() {
       Get("/api/diagnostics/resources", GetResources, "diagnoseResources",
           "Descriptors, processes, memory and threads.")
           .Is("Resources", "As of now."),
-      PostAsAdmin("/api/diagnostics/resources/cleanup", PostCleanup, "cleanUp", "Removes jobs whose time has come.")
+      PostAsAdmin("/api/diagnostics/resources/cleanup", PostCleanup, "cleanUp",
+                  "Removes jobs whose time has come, and lets go of memory that nobody uses.")
           .Is("Cleanup", "What is left."),
   };
 }

@@ -7,8 +7,7 @@ namespace weir::api {
 void Unchanged::Follow(std::uint64_t version) {
   if (version != version_) {
     version_ = version;
-    texts_.clear();
-    used_ = Bytes();
+    LetGo();
   }
 }
 
@@ -24,6 +23,11 @@ void Unchanged::Keep(const std::string& asked, std::uint64_t version, std::share
   if (used_ + size <= most_ && texts_.emplace(asked, std::move(text)).second) {
     used_ += size;
   }
+}
+
+void Unchanged::LetGo() {
+  texts_.clear();
+  used_ = Bytes();
 }
 
 }  // namespace weir::api

@@ -19,6 +19,7 @@ class Unchanged {
   std::shared_ptr<const std::string> Find(const std::string& asked, std::uint64_t version);
   // Only what does not change by itself, with time. Not kept when there is no room: the next version makes some.
   void Keep(const std::string& asked, std::uint64_t version, std::shared_ptr<const std::string> text);
+  void LetGo();
 
  private:
   void Follow(std::uint64_t version);

@@ -124,6 +124,7 @@ class Gauge {
     }
     return measured_;
   }
+  void Forget() { read_.reset(); }
 
  private:
   std::optional<SteadyTime> read_;
@@ -264,14 +265,15 @@ class Daemon {
 
   std::unique_ptr<api::Api> MakeApi() {
     const auto& world = session_->world();
-    return std::make_unique<api::Api>(world.clock, *jobs_, *artifacts_,
-                                      api::Facts{.version = kVersion,
-                                                 .ffmpeg = world.tools.ffmpeg,
-                                                 .ffprobe = world.tools.ffprobe,
-                                                 .ffmpeg_version = world.tools.version,
-                                                 .missing_layers = world.launcher.walls().support.Missing(),
-                                                 .started = world.clock.Now()},
-                                      [this] { return Reading(); });
+    return std::make_unique<api::Api>(
+        world.clock, *jobs_, *artifacts_,
+        api::Facts{.version = kVersion,
+                   .ffmpeg = world.tools.ffmpeg,
+                   .ffprobe = world.tools.ffprobe,
+                   .ffmpeg_version = world.tools.version,
+                   .missing_layers = world.launcher.walls().support.Missing(),
+                   .started = world.clock.Now()},
+        [this] { return Reading(); }, [this] { return CleanUp(); });
   }
 
   Result<std::unique_ptr<Journal>> OpenJournal() {
@@ -393,6 +395,19 @@ class Daemon {
       log::Warning("changed in the configuration, and as before until a restart: " + later);
     }
     return {};
+  }
+
+  // What can be had again goes. Returns by how much memory is less.
+  Bytes CleanUp() {
+    const Bytes before = os::OwnPss();
+    jobs_->Sweep();
+    api_->LetGo();
+    AwaitIdle();
+    os::TrimHeap();
+    if (const auto gauge = services_.Use(gauge_)) {
+      (*gauge)->Forget();
+    }
+    return before - os::OwnPss();
   }
 
   api::SystemReading Reading() {

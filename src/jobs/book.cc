@@ -18,8 +18,13 @@ constexpr std::chrono::milliseconds kMoment{20};
 }  // namespace
 
 Book::Book(boost::asio::io_context& loop, const Clock& clock, store::JobStore& store,
-           std::function<bool(const std::string&)> at_rest)
-    : loop_(loop), clock_(clock), store_(store), at_rest_(std::move(at_rest)), again_(loop) {}
+           std::function<bool(const std::string&)> at_rest, std::function<void(const std::string&)> on_foreign)
+    : loop_(loop),
+      clock_(clock),
+      store_(store),
+      at_rest_(std::move(at_rest)),
+      on_foreign_(std::move(on_foreign)),
+      again_(loop) {}
 
 ActiveJob* Book::Find(const std::string& id) {
   const auto found = jobs_.find(id);
@@ -113,6 +118,17 @@ void Book::Write(ActiveJob& job, const store::EventRecord& event, std::function<
         then();
       }
       return Rest(id);
+    }
+    if (done.error().code == ErrorCode::kConflict) {
+      log::Error("job " + id + " is let go: " + Describe(done.error()));
+      on_foreign_(id);
+      ActiveJob* leaving = Find(id);
+      if (then && leaving != nullptr) {
+        leaving->afterwards.push_back(alive_.Guard(then));
+      } else if (then) {
+        then();
+      }
+      return;
     }
     log::Error("job " + id + " could not be written, again in a second: " + Describe(done.error()));
     if (written != nullptr) {

@@ -48,6 +48,7 @@ struct ActiveJob {
 
   bool ending = false;   // the last change is on its way to the disk
   bool leaving = false;  // shutdown: back to the queue
+  bool foreign = false;  // see Book
   std::optional<Error> cancelled;
   std::vector<Answer> cancels;                    // who asked for it
   std::vector<std::function<void()>> afterwards;  // asked while `ending`, of the ended job
@@ -64,9 +65,10 @@ class Book {
  public:
   using Jobs = std::map<std::string, ActiveJob, std::less<>>;
 
-  // All outlive the book. `at_rest` says whether a job waits for its turn.
+  // All outlive the book. `at_rest` says whether a job waits for its turn. `on_foreign` hears of a job whose record
+  // on disk is gone or of another attempt: what is on disk holds, and nothing of this one can be written any more.
   Book(boost::asio::io_context& loop, const Clock& clock, store::JobStore& store,
-       std::function<bool(const std::string&)> at_rest);
+       std::function<bool(const std::string&)> at_rest, std::function<void(const std::string&)> on_foreign);
   Book(const Book&) = delete;
   Book& operator=(const Book&) = delete;
   ~Book() = default;
@@ -87,7 +89,8 @@ class Book {
   void Enter(ActiveJob& job, store::JobState state) const;
   [[nodiscard]] static std::string EventData(const store::JobRecord& record, const std::string& note);
   // Writes the job as it is now with an event, and its timeline when `with_timeline`. `then` hears when it is on
-  // disk; what cannot be written now is written again, in its order, until it can.
+  // disk, or when the job, being foreign, has left; what cannot be written now is written again, in its order, until
+  // it can.
   void Save(ActiveJob& job, const std::string& type, const std::string& note, std::function<void()> then = {},
             bool with_timeline = false);
 
@@ -107,6 +110,7 @@ class Book {
   const Clock& clock_;
   store::JobStore& store_;
   std::function<bool(const std::string&)> at_rest_;
+  std::function<void(const std::string&)> on_foreign_;
   Jobs jobs_;
   std::uint64_t version_ = 1;
   std::set<boost::asio::steady_timer*> watchers_;

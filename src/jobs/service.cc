@@ -52,8 +52,9 @@ JobService::Impl::Impl(JobService& owner, Parts parts, SchedulerSettings order, 
                    TakeTurn();
                    CheckShutdown();
                  }),
-      book_(parts_.loop, parts_.clock, parts_.store, [this](const std::string& id) { return scheduler_.Knows(id); }) {
-}
+      book_(
+          parts_.loop, parts_.clock, parts_.store, [this](const std::string& id) { return scheduler_.Knows(id); },
+          [this](const std::string& id) { Disown(id); }) {}
 
 JobService::Impl::~Impl() = default;
 

@@ -113,6 +113,8 @@ class JobService::Impl {
   void PublishWhenWritten(const std::string& id, const Account& account, std::function<void(Status)> go);
   void Ended(const std::string& id, Outcome outcome);
   void Finish(ActiveJob& job, store::JobState state);
+  void Leave(const std::string& id);
+  void Disown(const std::string& id);
   void Requeue(ActiveJob& job, const std::string& why, std::optional<std::chrono::milliseconds> backoff);
   void Park(ActiveJob& job);
   Result<store::Source> OpenInput(const std::string& input) const;

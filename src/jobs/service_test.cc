@@ -446,6 +446,24 @@ TEST_F(ServiceTest, ARetryWhileItsRemovalIsWrittenFindsNothing) {
   EXPECT_EQ(service.figures().unsaved, 0U);
 }
 
+// Somebody else had a hand in the database: what cannot be written is not tried for ever, and nothing of it appears.
+TEST_F(ServiceTest, AJobWhoseRecordIsGoneIsLetGo) {
+  Open();
+  const auto accepted = Submit(Crop());
+  ASSERT_TRUE(accepted);
+  const std::string id = accepted->record.id;
+  RunUntil([&] { return service_->figures().running.size() == 1; });
+  store_->Commit({.kind = store::Change::Kind::kRemove, .job = accepted->record, .only_if_attempt = {}, .event = {}},
+                 [](const Result<store::Committed>& done) { EXPECT_TRUE(done); });
+  RunUntil([&] {
+    const auto found = service_->Find(id);
+    return !found && found.error().code == ErrorCode::kNotFound;
+  });
+  EXPECT_EQ(service_->figures().unsaved, 0U);
+  EXPECT_FALSE(artifacts_->OpenFile(id, "crop.mp4"));
+  EXPECT_EQ(ledger_.leased(), Bytes());
+}
+
 TEST_F(ServiceTest, LabelsThatWereTakenOutlastARetry) {
   Service& service = Open({.slots = 0});
   const auto accepted = Submit(Crop());

@@ -234,9 +234,14 @@ void JobService::Impl::PublishWhenWritten(const std::string& id, const Account& 
       .only_if_attempt = job->record.attempt,
       .event = store::EventRecord{
           .time = parts_.clock.WallNow(), .type = "state", .data = Book::EventData(job->record, {})}};
-  parts_.store.Commit(std::move(change), alive_.Guard([go = std::move(go)](const Result<store::Committed>& done) {
-    go(done ? Status{} : Fail(done.error()));
-  }));
+  parts_.store.Commit(std::move(change),
+                      alive_.Guard([this, id, go = std::move(go)](const Result<store::Committed>& done) {
+                        if (ActiveJob* refused = book_.Find(id);
+                            refused != nullptr && !done && done.error().code == ErrorCode::kConflict) {
+                          refused->foreign = true;
+                        }
+                        go(done ? Status{} : Fail(done.error()));
+                      }));
 }
 
 Result<store::Source> JobService::Impl::OpenInput(const std::string& input) const {
@@ -278,6 +283,9 @@ void JobService::Impl::Ended(const std::string& id, Outcome outcome) {
   scheduler_.Remove(id);
   job->lease = {};
   TakeTurn();
+  if (job->foreign) {
+    return Leave(id);
+  }
   auto document = OutcomeOf(job->record.outcome, job->stored, outcome.account);
   if (outcome.status) {
     job->record.outcome = json::serialize(document);
@@ -344,27 +352,42 @@ void JobService::Impl::Finish(ActiveJob& job, JobState state) {
       log::Warning(Describe(removed.error()));
     }
   }
-  book_.Save(
-      job, "state", {},
-      [this, id] {
-        ActiveJob ended = book_.Take(id);
-        for (auto& ask : ended.afterwards) {
-          boost::asio::post(parts_.loop, std::move(ask));
-        }
-        // Overtaken by the end: whoever asked for it hears of that.
-        for (auto& left : ended.unsaved) {
-          if (left.then) {
-            boost::asio::post(parts_.loop, alive_.Guard(std::move(left.then)));
-          }
-        }
-        const bool cancelled = ended.record.state == JobState::kCancelled;
-        for (auto& answer : ended.cancels) {
-          cancelled ? Answers(std::move(answer), ViewOf(ended.record, false))
-                    : Answers(std::move(answer), Fail(Unfit(id, "cancelled any more")));
-        }
-        CheckShutdown();
-      },
-      true);
+  book_.Save(job, "state", {}, [this, id] { Leave(id); }, true);
+}
+
+// Whoever waited for the end hears of it.
+void JobService::Impl::Leave(const std::string& id) {
+  ActiveJob ended = book_.Take(id);
+  for (auto& ask : ended.afterwards) {
+    boost::asio::post(parts_.loop, std::move(ask));
+  }
+  // Overtaken by the end: whoever asked for it hears of that.
+  for (auto& left : ended.unsaved) {
+    if (left.then) {
+      boost::asio::post(parts_.loop, alive_.Guard(std::move(left.then)));
+    }
+  }
+  const bool cancelled = ended.record.state == JobState::kCancelled && !ended.foreign;
+  for (auto& answer : ended.cancels) {
+    cancelled ? Answers(std::move(answer), ViewOf(ended.record, false))
+              : Answers(std::move(answer), Fail(Unfit(id, "cancelled any more")));
+  }
+  CheckShutdown();
+}
+
+// Its work, if any, is stopped and nothing of it is published; what the disk says of the job is left as it is.
+void JobService::Impl::Disown(const std::string& id) {
+  ActiveJob* job = book_.Find(id);
+  if (job == nullptr || std::exchange(job->foreign, true)) {
+    return;
+  }
+  if (job->run) {
+    job->run->Cancel({.code = ErrorCode::kConflict, .detail = "its record was changed by somebody else"});
+    return;
+  }
+  scheduler_.Remove(id);
+  TakeTurn();
+  Leave(id);
 }
 
 }  // namespace weir::jobs

@@ -146,6 +146,8 @@ Bytes HeapInUse() {
   return Bytes(heap.uordblks + heap.hblkhd);
 }
 
+void TrimHeap() { ::malloc_trim(0); }
+
 Bytes OwnPss() { return ReadPss(::getpid()).value_or(Bytes()); }
 
 std::vector<pid_t> Tree(pid_t root, std::size_t limit) {

@@ -25,6 +25,8 @@ std::optional<Bytes> ReadPss(pid_t pid);
 Bytes OwnPss();
 // What this process has taken from its heap and not given back, over all threads. Microseconds.
 Bytes HeapInUse();
+// Gives free memory of the heap back to the kernel. Milliseconds.
+void TrimHeap();
 struct OwnCounts {
   std::size_t descriptors = 0;
   std::size_t threads = 0;

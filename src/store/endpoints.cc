@@ -43,8 +43,9 @@ Result<Target> OpenTarget(const os::Place& place, bool overwrite, const Source& 
     return Fail(ErrorCode::kOutputFolder, "the output " + Quoted(path) + " is a folder; add a file name");
   }
   if (!overwrite && os::EntryExists(target.folder.get(), target.name)) {
-    return Fail(ErrorCode::kOutputExists,
-                "the output " + Quoted(path) + " exists already; use --force to replace it, or another name");
+    return Fail(ErrorCode::kOutputExists, "the output " + Quoted(path) +
+                                              " exists already; allow it to be replaced (--force, or \"overwrite\": "
+                                              "true in a request), or use another name");
   }
   WEIR_ASSIGN(const Bytes free, os::FreeDisk(target.folder.get()));
   if (free == Bytes()) {

@@ -145,6 +145,13 @@ class Bodies(Web):
             self.refuses(bad, 400, 'bad-parameters')
         for method, path, body in (('PATCH', '/v1/jobs/x', b'{"labls":{}}'), ('POST', '/video/crop', b'{"inputpath":"x"}'), ('POST', '/v1/plan', b'{"imputs":[]}')):
             self.problem(self.daemon.call(method, path, body), 400, 'bad-parameters', ['did you mean'])
+        # A question that is not understood is not another question, and an order is not carried out.
+        for method, path, words in (('GET', '/v1/jobs?lable=a=b', ['lable', 'label']), ('GET', '/v1/events?afer=3', ['after']), ('GET', '/v1/system?x', ['x']),
+                                    ('POST', '/v1/jobs?dry_run=1', ['dry_run']), ('POST', '/v1/drain?grace=5', ['grace'])):
+            self.problem(self.daemon.call(method, path, json.dumps(fine)), 400, 'bad-parameters', words)
+        self.assertEqual(self.daemon.get('/readyz').status, 200)
+        # Callers of the replaced systems, and those who look after a machine, add what they like.
+        self.assertEqual([self.daemon.get(path + '?_=1').status for path in ('/health', '/healthz', '/performance/metrics', '/metrics')], [200] * 4)
         self.assertEqual(self.daemon.get('/v1/jobs').json['jobs'], [])
 
     def test_huge(self):

@@ -195,6 +195,13 @@ class Health(Peer):
         self.assertEqual(cleaned.status, 200, '\n%s' % cleaned)
         for key in ('status', 'freedBytes', 'metricsAfter', 'timestamp'):
             self.assertIn(key, cleaned.json)
+        # What is kept only to be at hand goes, and what is told as freed is what was.
+        daemon.get('/openapi.json')
+        before = proportional(daemon.pid)
+        freed = daemon.post('/api/diagnostics/resources/cleanup').json['freedBytes']
+        self.assertGreater(freed, 0)
+        self.assertLess(abs(before - proportional(daemon.pid) - freed), MEBI)
+        self.assertEqual([service['loaded'] for service in daemon.get('/v1/system').json['services'] if service['name'] == 'openapi'], [False])
         self.assertTrue(wait_until(lambda: read()['activeProcesses'] == 0, 5 * PATIENCE))
         self.problem(daemon.get('/api/diagnostics/resources/cleanup'), 405, 'method-not-allowed')
 
