@@ -2,8 +2,8 @@
 """Requests per second of the daemon beside nginx serving a static file of the same size, in one run.
 
 Stores JOBS ended jobs (copies of a real one, put into the database while the daemon is down), then drives both with
-wrk, alternating, same connections and threads: one job, and a page of 50. Submissions are made by CLIENTS keep-alive
-connections and counted when answered, that is, when they are on disk. Memory of the daemon is its PSS before and after.
+wrk, alternating, same connections and threads: one job, and a page of 50. Submissions come over as many keep-alive
+connections and count when answered, that is, when they are on disk. Memory of the daemon is its PSS before and after.
 At the end it reads one job and pages in turn until REQUESTS were answered, and prints its PSS every tenth of them.
 
     bench/api/compare.py [--weir build/release/weir] [--jobs 100000] [--seconds 5] [--rounds 3]
@@ -22,7 +22,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 
@@ -84,9 +83,9 @@ http {{ access_log off; default_type application/json; keepalive_requests 100000
     return process, port
 
 
-def wrk(url, seconds, connections):
-    text = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", url], capture_output=True,
-                          text=True).stdout
+def wrk(url, seconds, connections, *more):
+    text = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *more, url],
+                          capture_output=True, text=True).stdout
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1))
     p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", text)
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
@@ -95,27 +94,12 @@ def wrk(url, seconds, connections):
     return rate, float(p99.group(1)) * {"us": 0.001, "ms": 1, "s": 1000}[p99.group(2)]
 
 
-def submissions(port, clients, seconds):
-    body = json.dumps({"recipe": "crop", "inputs": ["clip.mp4"]})
-    counts = [0] * clients
-    until = time.monotonic() + seconds
-
-    def client(index):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        while time.monotonic() < until:
-            connection.request("POST", "/v1/jobs", body)
-            answer = connection.getresponse()
-            answer.read()
-            if answer.status != 202:
-                sys.exit(f"submission refused with {answer.status}")
-            counts[index] += 1
-
-    threads = [threading.Thread(target=client, args=(i,)) for i in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(counts) / seconds
+def submissions(folder, port, clients, seconds):
+    script = folder / "submit.lua"
+    script.write_text("""wrk.method = "POST"
+wrk.body = '{"recipe":"crop","inputs":["clip.mp4"]}'
+""")
+    return wrk(f"http://127.0.0.1:{port}/v1/jobs", seconds, clients, "-s", str(script))
 
 
 def main():
@@ -167,16 +151,16 @@ def main():
             size = len(ask(weir.port, "GET", path)[1])
             print(f"{name:10} {size:7} bytes: weir {rate:8.0f}/s, nginx {other_rate:8.0f}/s, ratio {rate / other_rate:.3f};"
                   f" p99 {p99:.2f} ms against {other_p99:.2f} ms; weir {weir.pss():.1f} MiB PSS", flush=True)
-        rates = [submissions(weir.port, options.connections, options.seconds) for _ in range(options.rounds)]
-        print(f"submissions, durable: {statistics.median(rates):.0f}/s ({min(rates):.0f}-{max(rates):.0f});"
-              f" weir {weir.pss():.1f} MiB PSS", flush=True)
+        rates, p99s = zip(*(submissions(folder, weir.port, options.connections, options.seconds)
+                            for _ in range(options.rounds)))
+        print(f"submissions, durable: {statistics.median(rates):.0f}/s ({min(rates):.0f}-{max(rates):.0f}), p99"
+              f" {statistics.median(p99s):.0f} ms; weir {weir.pss():.1f} MiB PSS", flush=True)
         answered, memory = 0, [weir.pss()]
         while answered < options.requests:
             for path in (one, pages, "/v1/jobs?limit=10&state=succeeded", "/v1/system", "/metrics"):
-                answered += int(wrk(f"http://127.0.0.1:{weir.port}{path}", options.seconds, options.connections)[0]
-                                * options.seconds)
-            if answered > options.requests * len(memory) / 10:
-                memory.append(weir.pss())
+                answered += int(wrk(f"http://127.0.0.1:{weir.port}{path}", 1, options.connections)[0])
+                if answered > options.requests * len(memory) / 10:
+                    memory.append(weir.pss())
         print(f"{answered} further requests: " + " ".join(f"{pss:.2f}" for pss in memory) + " MiB PSS")
     finally:
         for process in processes:
