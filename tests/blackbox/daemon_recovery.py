@@ -28,7 +28,7 @@ class Recovery(DaemonCase):
 
 
 class Killed(Recovery):
-    rounds = 1000 if LONG else 4 if QUICK else 25
+    rounds = 1000 if LONG else 4 if QUICK else 50
 
     def test_random_instants(self):
         seed = int(os.environ.get('WEIR_TEST_SEED', '0')) or random.randrange(1 << 30)
