@@ -1,7 +1,10 @@
 #include "api/api.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "api/context.h"
@@ -26,20 +29,54 @@ const Route* RouteOf(const Request& request) {
   return found == routes.end() ? nullptr : &*found;
 }
 
-// A misspelt parameter would silently be another question. Callers of the replaced systems may add what they like.
+// A misspelt parameter would silently be another question, and of two of one name only one could be honoured.
+// Callers of the replaced systems may add what they like.
 Status CheckQuery(const Route& route, const Request& request) {
-  if (route.segments.front() != "v1") {
+  if (request.query.empty()) {
     return {};
   }
+  const bool is_ours = route.segments.front() == "v1";
   const auto known = QueryNamesOf(route);
-  for (const auto& [name, value] : request.query) {
+  for (auto item = request.query.begin(); item != request.query.end(); ++item) {
+    const std::string& name = item->first;
     if (std::ranges::find(known, name) == known.end()) {
+      if (!is_ours) {
+        continue;
+      }
       const auto nearest = NearestName(name, known);
       return Fail(ErrorCode::kBadParameters, Quoted(name) + " is not known in the query here" +
                                                  (nearest ? "; did you mean \"" + *nearest + "\"?" : ""));
     }
+    if (std::any_of(request.query.begin(), item, [&](const auto& before) { return before.first == name; })) {
+      return Fail(
+          Error{.code = ErrorCode::kBadParameters, .detail = "\"" + name + "\" is given twice in the query"}.With(
+              "field", name));
+    }
   }
   return {};
+}
+
+// What a body is said to be. Every body is JSON; what curl -d and a browser's fetch() say of any text is taken for
+// it.
+Status CheckBody(const Route& route, const Request& request) {
+  const std::string* header = request.Header("content-type");
+  if (route.body.empty() || request.body.empty() || header == nullptr) {
+    return {};
+  }
+  const std::string_view type = Trim(std::string_view(*header).substr(0, header->find(';')));
+  constexpr std::array<std::string_view, 3> kTaken{"application/json", "application/x-www-form-urlencoded",
+                                                   "text/plain"};
+  constexpr std::string_view kFamily = "application/";
+  constexpr std::string_view kSuffix = "+json";
+  const bool is_variant = type.size() > kFamily.size() + kSuffix.size() &&
+                          EqualsIgnoreCase(type.substr(0, kFamily.size()), kFamily) &&
+                          EqualsIgnoreCase(type.substr(type.size() - kSuffix.size()), kSuffix);
+  if (type.empty() || is_variant ||
+      std::ranges::any_of(kTaken, [&](std::string_view taken) { return EqualsIgnoreCase(type, taken); })) {
+    return {};
+  }
+  return Fail(ErrorCode::kMediaType,
+              "a body of type " + Quoted(type) + " is not read here; send JSON as application/json");
 }
 
 Response NoRoute(const Request& request) {
@@ -81,6 +118,8 @@ class Api::Impl {
           target);
     } else if (const auto known = CheckQuery(*route, request); !known) {
       response = http::Problem(known.error(), target);
+    } else if (const auto readable = CheckBody(*route, request); !readable) {
+      response = http::Problem(readable.error(), target);
     } else {
       auto answer = co_await route->handler(context_, std::move(request));
       response = answer ? *std::move(answer) : http::Problem(answer.error(), target);

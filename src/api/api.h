@@ -40,6 +40,8 @@ struct SystemReading {
   std::size_t slots = 0;
   std::size_t most_queued = 0;
   std::vector<ServiceState> services;
+  bool ffmpeg = true;     // can be run, as it could at the start
+  bool ffprobe = true;    // as well
   std::string not_ready;  // why no work can be taken; "" when it can
   http::ServerFigures http;
 };

@@ -18,6 +18,7 @@
 #include "api/lazy_text.h"
 #include "api/openapi.h"
 #include "api/routes.h"
+#include "api/system_json.h"
 #include "http/target.h"
 #include "os/cgroup.h"
 #include "os/sandbox.h"
@@ -173,6 +174,55 @@ TEST_F(ApiTest, WhoIsSentAwayIsToldWhenToComeAgain) {
   EXPECT_EQ(Header(health, "Retry-After"), "10");
 }
 
+TEST_F(ApiTest, OneNameInTheQueryHasOneValue) {
+  for (const char* target :
+       {"/v1/jobs?state=queued&state=failed", "/v1/jobs?limit=5&owner=a&limit=5", "/v1/jobs?label=a=b&label=c=d",
+        "/v1/events?after=1&after=2", "/video/info?path=a.mp4&path=b.mp4"}) {
+    const auto refused = Get(target);
+    EXPECT_EQ(refused.status, 400) << target;
+    EXPECT_NE(Body(refused).at("detail").as_string().find("twice"), json::string::npos) << target;
+  }
+  EXPECT_EQ(Body(Get("/v1/jobs?state=queued&state=queued")).at("field").as_string(), "state");
+  // What nobody reads may come as often as it likes, where callers may add things at all.
+  EXPECT_EQ(Get("/healthz?_=1&_=2").status, 200);
+}
+
+TEST_F(ApiTest, WordsOfTheQueryAreCorrected) {
+  for (const auto& [target, field, nearest] :
+       {std::tuple{"/v1/jobs?recipe=crap", "recipe", "\"crop\""},
+        std::tuple{"/v1/jobs?recipe=Crop", "recipe", "\"crop\""}, std::tuple{"/v1/jobs?recipe=", "recipe", "crop, "},
+        std::tuple{"/v1/jobs?state=runing", "state", "\"running\""},
+        std::tuple{"/v1/jobs?state=zzz", "state", "queued, "}}) {
+    const auto refused = Get(target);
+    EXPECT_EQ(refused.status, 400) << target;
+    const auto body = Body(refused);
+    EXPECT_EQ(body.at("type").as_string(), "https://weir.invalid/problems/bad-parameters");
+    EXPECT_EQ(body.at("field").as_string(), field);
+    EXPECT_NE(body.at("detail").as_string().find(nearest), json::string::npos) << refused.body;
+  }
+  EXPECT_EQ(Get("/v1/jobs?recipe=thumbnail").status, 200);
+}
+
+TEST_F(ApiTest, BodiesOfOtherTypesAreRefused) {
+  const std::string body = R"({"recipe":"crop","inputs":["clip.mp4"]})";
+  for (const char* type : {"multipart/form-data; boundary=x", "application/xml", "application/octet-stream", "json",
+                           "text/html", "application/json2", "application/+json", "video/mp4", "text/+json"}) {
+    const auto refused = Post("/v1/jobs", body, {{"content-type", type}});
+    EXPECT_EQ(refused.status, 415) << type;
+    EXPECT_EQ(Body(refused).at("type").as_string(), "https://weir.invalid/problems/media-type");
+  }
+  for (const char* type :
+       {"application/json", "APPLICATION/JSON;charset=utf-8", "application/json ; x=y", "application/vnd.weir+json",
+        "application/x-www-form-urlencoded", "text/plain", "", "text/plain;charset=UTF-8"}) {
+    EXPECT_EQ(Post("/v1/jobs", body, {{"content-type", type}}).status, 202) << type;
+  }
+  // Of what nobody reads, the type does not matter.
+  EXPECT_EQ(Post("/v1/drain", "<x/>", {{"content-type", "application/xml"}}).status, 200);
+  EXPECT_EQ(Post("/v1/jobs/x/retry", "", {{"content-type", "application/xml"}}).status, 404);
+  EXPECT_EQ(Post("/v1/jobs/x/retry", "{}", {{"content-type", "application/xml"}}).status, 415);
+  EXPECT_EQ(Call(Method::kPatch, "/v1/jobs/x", "{}", {{"content-type", "application/xml"}}).status, 415);
+}
+
 // --- The document
 
 TEST_F(ApiTest, EveryRouteIsInTheDocument) {
@@ -194,7 +244,10 @@ TEST_F(ApiTest, EveryRouteIsInTheDocument) {
     for (const auto code : route.errors) {
       EXPECT_TRUE(answers.contains(std::to_string(InfoOf(code).http_status))) << route.id;
     }
+    EXPECT_EQ(answers.contains("415"), !route.body.empty()) << route.id;
   }
+  // A submission starts nothing, so it cannot end as a child does.
+  EXPECT_FALSE(document.at("paths").at("/v1/jobs").at("post").at("responses").as_object().contains("503"));
 }
 
 // Whoever reads the document finds everything that it speaks of.
@@ -305,8 +358,8 @@ TEST_F(ApiTest, ABatchWithAJobThatIsWrongLeavesNothing) {
     many += R"(,{"inputs":["clip.mp4"]})";
   }
   const auto too_many = Post("/v1/batches", many + "]}");
-  EXPECT_EQ(too_many.status, 429);
-  EXPECT_NE(Header(too_many, "Retry-After"), "");
+  EXPECT_EQ(too_many.status, 400);
+  EXPECT_EQ(Body(too_many).at("limit").as_int64(), 20);
   EXPECT_TRUE(Body(Get("/v1/jobs")).at("jobs").as_array().empty());
 }
 
@@ -335,6 +388,126 @@ TEST_F(ApiTest, ACancelledBatchEndsAndItsRemovedJobsAreCounted) {
 
 // --- Jobs
 
+TEST_F(ApiTest, PlacesInTheLineAreThoseOfSingleJobs) {
+  const auto batch = Body(Post("/v1/batches", kThree));
+  std::set<std::int64_t> places;
+  const auto page = Body(Get("/v1/jobs"));
+  for (const auto& job : page.at("jobs").as_array()) {
+    EXPECT_TRUE(job.at("position").is_null());
+    const auto single = Body(Get("/v1/jobs/" + std::string(job.at("id").as_string())));
+    places.insert(single.at("position").to_number<std::int64_t>());
+    EXPECT_TRUE(single.at("plan").is_null());
+    EXPECT_TRUE(single.at("memory").is_null());
+  }
+  EXPECT_EQ(places, (std::set<std::int64_t>{1, 2, 3}));
+  // One that was woken, to be paused, is no exception.
+  const auto jobs = Body(Get("/v1/jobs")).at("jobs").as_array();
+  EXPECT_EQ(Post("/v1/jobs/" + std::string(jobs[0].at("id").as_string()) + "/pause").status, 200);
+  EXPECT_TRUE(Body(Get("/v1/jobs")).at("jobs").at(0).at("position").is_null());
+}
+
+jobs::JobView AtWork(store::JobState state) {
+  jobs::JobView view;
+  view.record.id = "0123456789abcdef";
+  view.record.recipe = "crop";
+  view.record.state = state;
+  // Of the attempt before.
+  view.record.outcome = R"({"plan":{"name":"old"},"memory":{"lease_bytes":1},"failure":{"type":"crashed"}})";
+  view.live.emplace();
+  return view;
+}
+
+TEST(Job, AtWorkShowsWhatIsKnownSoFar) {
+  for (const auto state : {store::JobState::kRunning, store::JobState::kVerifying}) {
+    auto view = AtWork(state);
+    EXPECT_TRUE(JobAsJson(view).at("plan").is_null());
+    EXPECT_TRUE(JobAsJson(view).at("memory").is_null());
+    view.live->lease = Bytes::Mib(96);  // to look at the input
+    EXPECT_TRUE(JobAsJson(view).at("plan").is_null());
+    EXPECT_EQ(JobAsJson(view).at("memory"), (json::object{{"lease_bytes", 96 << 20}, {"measured_peak_bytes", 0}}));
+    view.live->lease = Bytes();  // between two steps
+    view.live->plan = "2 slice threads";
+    view.live->frames = 250;
+    view.live->memory = Bytes(7);
+    const auto job = JobAsJson(view);
+    EXPECT_EQ(job.at("plan"), (json::object{{"name", "2 slice threads"}, {"forecast_frames", 250}}));
+    EXPECT_EQ(job.at("memory"), (json::object{{"lease_bytes", 0}, {"measured_peak_bytes", 7}}));
+    EXPECT_TRUE(job.at("failure").is_object());
+  }
+}
+
+TEST(Job, NotAtWorkShowsItsOutcome) {
+  for (const auto state : {store::JobState::kQueued, store::JobState::kPublishing, store::JobState::kFailed}) {
+    EXPECT_EQ(JobAsJson(AtWork(state)).at("plan").at("name").as_string(), "old");
+    EXPECT_EQ(JobAsJson(AtWork(state)).at("memory").at("lease_bytes").as_int64(), 1);
+  }
+}
+
+TEST(Job, ArtefactsTellTheTypeThatTheyAreServedAs) {
+  auto view = AtWork(store::JobState::kSucceeded);
+  view.record.outcome = R"({"artifacts":[{"name":"crop.mp4","size_bytes":1,"identity":"x"},
+      {"name":"t.jpg","path":"out/t.jpg","size_bytes":1},{"name":"what","size_bytes":1}]})";
+  const auto job = JobAsJson(view);
+  const auto& artifacts = job.at("artifacts").as_array();
+  ASSERT_EQ(artifacts.size(), 3U);
+  for (std::size_t i = 0; i < artifacts.size(); ++i) {
+    EXPECT_EQ(artifacts[i].at("type").as_string(), TypeOfName(std::string(artifacts[i].at("name").as_string())));
+    EXPECT_EQ(artifacts[i].as_object().contains("url"), i != 1);
+  }
+  EXPECT_EQ(artifacts[0].at("type").as_string(), "video/mp4");
+  EXPECT_EQ(artifacts[1].at("type").as_string(), "image/jpeg");
+  EXPECT_EQ(artifacts[2].at("type").as_string(), "application/octet-stream");
+}
+
+TEST(Document, NumbersAreWrittenTheOrdinaryWay) {
+  auto view = AtWork(store::JobState::kRunning);
+  view.live->progress = media::Progress{.frame = 48, .fps = 24, .out_time = MediaTime(2'000'000), .speed = 2.5};
+  view.live->length = MediaTime(30'000'000);
+  const auto response = JsonOf(200, JobAsJson(view));
+  EXPECT_NE(
+      response.body.find(R"("progress":{"frame":48,"fps":24,"ratio":0.0666666667,"eta_seconds":11.2,"speed":2.5})"),
+      std::string::npos)
+      << response.body;
+  EXPECT_NE(DocumentOf("1.2.3").find(R"("minimum":0)"), std::string::npos);
+  EXPECT_EQ(DocumentOf("1.2.3").find(R"("minimum":0E0)"), std::string::npos);
+  EXPECT_NE(EventText(0, "progress", {{"progress", ProgressAsJson(view)}}).find(R"("fps":24,)"), std::string::npos);
+}
+
+TEST_F(ApiTest, EventsCanBeginWithWhatComesNext) {
+  const auto first_of = [&](Response response) {
+    std::optional<std::string> text;
+    auto next = response.events->Next();
+    boost::asio::co_spawn(loop_, std::move(next),
+                          [&](const std::exception_ptr& failure, std::optional<std::string> told) {
+                            EXPECT_FALSE(failure);
+                            text = std::move(told);
+                          });
+    const auto until = std::chrono::steady_clock::now() + 30s;
+    while (!text && std::chrono::steady_clock::now() < until) {
+      loop_.restart();
+      loop_.run_one_for(100ms);
+    }
+    return text.value_or("");
+  };
+  const auto submit = [&] {
+    return std::string(Body(Post("/v1/jobs", R"({"recipe":"crop","inputs":["clip.mp4"]})")).at("id").as_string());
+  };
+  for (int stored = 0; stored < 20; ++stored) {
+    auto now = Get("/v1/events?after=now");
+    ASSERT_EQ(now.status, 200);
+    const std::string job = submit();
+    const std::string text = first_of(std::move(now));
+    EXPECT_NE(text.find(job), std::string::npos) << text;
+    EXPECT_TRUE(text.starts_with("id: " + std::to_string(stored + 1) + "\n")) << text;
+    EXPECT_EQ(text.find("id: ", 1), std::string::npos) << "more than what came";
+  }
+  // Who comes again has heard something, wherever the first look began.
+  EXPECT_TRUE(first_of(Get("/v1/events?after=now", {{"last-event-id", "3"}})).starts_with("id: 4\n"));
+  EXPECT_TRUE(first_of(Get("/v1/events")).starts_with("id: 1\n"));
+  EXPECT_EQ(Get("/v1/events?after=then").status, 400);
+  EXPECT_EQ(Get("/v1/events", {{"last-event-id", "now"}}).status, 400);
+}
+
 TEST_F(ApiTest, MemoryBeforeTheFirstAttemptHasNoSamples) {
   const auto job = Body(Post("/v1/jobs", R"({"recipe":"crop","inputs":["clip.mp4"]})"));
   EXPECT_TRUE(job.at("batch").is_null());
@@ -357,6 +530,91 @@ TEST_F(ApiTest, ARetryNamesOutputsOfTheJob) {
     EXPECT_EQ(Post(url + "/retry", R"({"outputs":[")" + std::string(name) + "\"]}").status, 200);
     EXPECT_EQ(Post(url + "/cancel").status, 200);
   }
+}
+
+// --- The system
+
+// The daemon as it may be found, in the shapes in which it is asked for.
+struct Found {
+  SystemReading reading{.budget = Bytes(1'000'000)};
+  Facts facts{.version = "1.2.3", .ffmpeg = "/x/ffmpeg", .ffprobe = "/x/ffprobe"};
+  Window window{};
+
+  [[nodiscard]] SystemView View() const { return {.reading = reading, .facts = facts, .window = window}; }
+  [[nodiscard]] std::vector<std::string> Warnings() const {
+    std::vector<std::string> warnings;
+    const auto resources = ResourcesAsJson(View());
+    for (const auto& warning : resources.at("warnings").as_array()) {
+      warnings.emplace_back(warning.as_string());
+    }
+    return warnings;
+  }
+};
+
+TEST(System, MemoryHasThreeLevels) {
+  struct Row {
+    std::uint64_t used;  // of a million
+    const char* status;
+    const char* level;
+    bool warns;
+    bool recommends;
+  };
+  for (const Row& row :
+       {Row{0, "healthy", "normal", false, false}, Row{849'999, "healthy", "normal", false, false},
+        Row{850'000, "warning", "warning", true, false}, Row{949'999, "warning", "warning", true, false},
+        Row{950'000, "critical", "critical", true, true}, Row{3'000'000, "critical", "critical", true, true}}) {
+    Found found;
+    found.reading.tree_memory = Bytes(row.used);
+    const auto health = HealthMemoryAsJson(found.View());
+    EXPECT_EQ(health.at("status").as_string(), row.status) << row.used;
+    EXPECT_EQ(health.at("memory").at("level").as_string(), row.level) << row.used;
+    EXPECT_DOUBLE_EQ(health.at("memory").at("percentage").as_double(), static_cast<double>(row.used) / 1e4);
+    const auto& recommended = health.at("recommendations").as_array();
+    EXPECT_EQ(!recommended.empty(), row.recommends) << row.used;
+    if (row.recommends) {
+      EXPECT_EQ(recommended.front().at("priority").as_string(), "high");
+    }
+    EXPECT_EQ(PerformanceAsJson(found.View()).at("memory").at("level").as_string(), row.level) << row.used;
+    EXPECT_EQ(!found.Warnings().empty(), row.warns) << row.used;
+  }
+  Found unbounded;  // nothing is much of nothing
+  unbounded.reading.budget = Bytes();
+  unbounded.reading.tree_memory = Bytes::Mib(1);
+  EXPECT_EQ(HealthMemoryAsJson(unbounded.View()).at("status").as_string(), "healthy");
+}
+
+TEST(System, ResourcesWarnBeyondEachOfThreeLimits) {
+  Found found;
+  found.reading.descriptors = 1000;
+  found.reading.processes = 10;
+  found.reading.tree_memory = Bytes(849'999);
+  EXPECT_TRUE(found.Warnings().empty());
+  found.reading.descriptors = 1001;
+  EXPECT_EQ(found.Warnings(), std::vector<std::string>{"more than 1000 open file handles"});
+  found.reading.descriptors = 1000;
+  found.reading.processes = 11;
+  EXPECT_EQ(found.Warnings(), std::vector<std::string>{"more than 10 active processes"});
+  found.reading.processes = 10;
+  found.reading.tree_memory = Bytes(850'000);
+  EXPECT_EQ(found.Warnings(), std::vector<std::string>{"memory is at 85 % of the budget or more"});
+  found.reading.descriptors = 5000;
+  found.reading.processes = 50;
+  EXPECT_EQ(found.Warnings().size(), 3U);
+}
+
+TEST(System, ToolsThatAreGoneAreNotThere) {
+  Found found;
+  auto health = HealthAsJson(found.View());
+  EXPECT_EQ(health.at("status").as_string(), "ok");
+  EXPECT_TRUE(health.at("tools").at("ffmpeg").as_bool());
+  EXPECT_TRUE(health.at("tools").at("ffprobe").as_bool());
+  found.reading.ffprobe = false;
+  found.reading.not_ready = "ffprobe is gone";
+  health = HealthAsJson(found.View());
+  EXPECT_EQ(health.at("status").as_string(), "unusable");
+  EXPECT_EQ(health.at("reason").as_string(), "ffprobe is gone");
+  EXPECT_TRUE(health.at("tools").at("ffmpeg").as_bool());
+  EXPECT_FALSE(health.at("tools").at("ffprobe").as_bool());
 }
 
 TEST(Digest, IsThatOfTheArtefactsName) {

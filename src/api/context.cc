@@ -1,9 +1,9 @@
 #include "api/context.h"
 
 #include <algorithm>
-#include <boost/json.hpp>
 
 #include "base/text.h"
+#include "media/json_text.h"
 
 namespace weir::api {
 
@@ -20,7 +20,7 @@ http::Response JsonOf(int status, const boost::json::value& document) {
   http::Response response;
   response.status = status;
   response.headers = {{"Content-Type", "application/json"}};
-  response.body = boost::json::serialize(document) + "\n";
+  response.body = media::JsonText(document) + "\n";
   return response;
 }
 

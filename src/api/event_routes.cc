@@ -80,19 +80,26 @@ class Feed final : public http::EventSource {
   bool ended_ = false;
 };
 
-Result<Response> FeedOf(const Context& context, const Request& request, const std::string& job) {
-  std::int64_t after = 0;
-  const auto* last = request.Header("last-event-id");
-  if (last == nullptr) {
-    last = request.Query("after");
+Result<std::int64_t> PlaceIn(Context& context, const Request& request) {
+  const auto* header = request.Header("last-event-id");
+  const auto* query = request.Query("after");
+  if (header == nullptr && query != nullptr && *query == "now") {
+    return context.service.LastEventId();
   }
-  if (last != nullptr) {
-    const auto id = ParseUnsigned(*last);
-    if (!id || *id > kLargestId) {
-      return Fail(ErrorCode::kBadParameters, "Last-Event-ID is the id of an event that was sent before");
-    }
-    after = static_cast<std::int64_t>(*id);
+  if (header == nullptr && query == nullptr) {
+    return 0;
   }
+  const auto id = ParseUnsigned(header != nullptr ? *header : *query);
+  if (!id || *id > kLargestId) {
+    return Fail(ErrorCode::kBadParameters, header != nullptr
+                                               ? "Last-Event-ID is the id of an event that was sent before"
+                                               : "after is the id of an event that was sent before, or now");
+  }
+  return static_cast<std::int64_t>(*id);
+}
+
+Result<Response> FeedOf(Context& context, const Request& request, const std::string& job) {
+  WEIR_ASSIGN(const std::int64_t after, PlaceIn(context, request));
   Response response;
   response.events = std::make_unique<Feed>(context.service, context.clock, job, after);
   return response;

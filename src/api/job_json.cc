@@ -4,9 +4,32 @@
 #include <boost/json.hpp>
 #include <utility>
 
+#include "api/system_json.h"
+#include "jobs/account_json.h"
+#include "media/json_text.h"
+
 namespace weir::api {
 
 namespace json = boost::json;
+
+namespace {
+
+// Until its outcome is written, a job that works is known by what goes on now.
+void ShowWork(const jobs::Live& live, json::object& out) {
+  out["plan"] = nullptr;
+  out["memory"] = nullptr;
+  if (!live.plan.empty()) {
+    out["plan"] = json::object{{"name", jobs::Text(live.plan)}, {"forecast_frames", live.frames}};
+  }
+  if (!live.plan.empty() || live.lease > Bytes()) {
+    out["memory"] = json::object{{"lease_bytes", live.lease.count()}, {"measured_peak_bytes", live.memory.count()}};
+    if (live.forecast_peak > Bytes()) {
+      out["memory"].as_object()["forecast_peak_bytes"] = live.forecast_peak.count();
+    }
+  }
+}
+
+}  // namespace
 
 json::object Document(const std::string& text) {
   boost::system::error_code error;
@@ -73,6 +96,9 @@ json::object JobAsJson(const jobs::JobView& view) {
   for (const char* key : {"plan", "memory", "source", "output", "checks", "notes", "time", "failure"}) {
     out[key] = take(outcome, key);
   }
+  if (view.live && (record.state == store::JobState::kRunning || record.state == store::JobState::kVerifying)) {
+    ShowWork(*view.live, out);
+  }
   json::array artifacts;
   // Before the end they are what may appear, not what has.
   if (auto found = take(outcome, "artifacts"); record.state == store::JobState::kSucceeded && found.is_array()) {
@@ -82,8 +108,12 @@ json::object JobAsJson(const jobs::JobView& view) {
       }
       auto artifact = std::move(item.as_object());
       artifact.erase("identity");
-      if (!artifact.contains("path") && artifact.contains("name")) {
-        artifact["url"] = "/v1/jobs/" + record.id + "/artifacts/" + std::string(artifact.at("name").as_string());
+      if (const auto* name = artifact.if_contains("name"); name != nullptr && name->is_string()) {
+        const std::string file(name->as_string());
+        artifact["type"] = TypeOfName(file);
+        if (!artifact.contains("path")) {
+          artifact["url"] = "/v1/jobs/" + record.id + "/artifacts/" + file;
+        }
       }
       artifacts.push_back(std::move(artifact));
     }
@@ -146,7 +176,7 @@ std::string EventText(std::int64_t id, std::string_view type, const json::object
   }
   text += "event: ";
   text += type;
-  text += "\ndata: " + json::serialize(data) + "\n\n";
+  text += "\ndata: " + media::JsonText(data) + "\n\n";
   return text;
 }
 

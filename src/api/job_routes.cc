@@ -1,5 +1,6 @@
 #include "api/job_routes.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <map>
 #include <memory>
@@ -9,6 +10,7 @@
 
 #include "api/fields.h"
 #include "api/job_json.h"
+#include "api/schema.h"
 #include "api/submission.h"
 #include "base/text.h"
 #include "http/answer.h"
@@ -52,15 +54,32 @@ struct Page {
   std::size_t limit = kPerPage;
 };
 
+// A word of the query that has to be one of a few.
+std::unexpected<Error> NoSuch(const char* what, const std::string& name, const std::string& value,
+                              const std::vector<std::string>& known) {
+  const auto nearest = NearestName(value, known);
+  std::string all;
+  for (const auto& word : known) {
+    all += (all.empty() ? "" : ", ") + word;
+  }
+  return Fail(Error{.code = ErrorCode::kBadParameters,
+                    .detail = Quoted(value) + " is not " + what + "; " +
+                              (nearest ? "did you mean \"" + *nearest + "\"?" : "there are: " + all)}
+                  .With("field", name));
+}
+
 Result<Page> PageOf(const Request& request) {
   Page page;
   for (const auto& [name, value] : request.query) {
     if (name == "state") {
       page.filter.state = store::JobStateOf(value);
       if (!page.filter.state) {
-        return Fail(ErrorCode::kBadParameters, Quoted(value) + " is not a state of a job");
+        return NoSuch("a state of a job", name, value, StateNames());
       }
     } else if (name == "recipe") {
+      if (std::ranges::find(media::RecipeNames(), value) == media::RecipeNames().end()) {
+        return NoSuch("a recipe", name, value, media::RecipeNames());
+      }
       page.filter.recipe = value;
     } else if (name == "owner") {
       page.filter.owner = value;
@@ -182,7 +201,11 @@ Reply GetJobs(Context& context, Request request) {
   jobs.reserve(views->jobs.size());
   std::size_t size = 64;
   bool final = true;
-  for (const auto& view : views->jobs) {
+  for (auto& view : views->jobs) {
+    if (view.live) {
+      // The service tells it only of some: finding each place takes a walk along the whole line.
+      view.live->position.reset();
+    }
     jobs.push_back(context.rendered.Of(view));
     size += jobs.back()->size() + 1;
     final = final && store::IsFinal(view.record.state);

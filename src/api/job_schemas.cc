@@ -1,8 +1,11 @@
 // How jobs, their events and what they make look like in the served document.
+#include <algorithm>
 #include <boost/json.hpp>
 #include <utility>
+#include <vector>
 
 #include "api/schema.h"
+#include "api/system_json.h"
 #include "jobs/retry.h"
 #include "jobs/scheduler.h"
 #include "jobs/service.h"
@@ -12,14 +15,6 @@ namespace weir::api {
 namespace {
 
 namespace json = boost::json;
-
-std::vector<std::string> StateNames() {
-  std::vector<std::string> names;
-  for (std::size_t i = 0; i < store::kJobStates; ++i) {
-    names.emplace_back(store::NameOf(static_cast<store::JobState>(i)));
-  }
-  return names;
-}
 
 std::vector<std::string> CauseNames() {
   using enum jobs::Cause;
@@ -34,7 +29,7 @@ std::vector<std::string> CauseNames() {
 std::vector<std::string> ReasonNames() {
   using enum jobs::WaitingFor;
   std::vector<std::string> names;
-  for (const auto reason : {kSlot, kMemory, kDisk, kTime, kPause, kDrain}) {
+  for (const auto reason : {kSlot, kProcessor, kMemory, kDisk, kTime, kPause, kDrain}) {
     names.emplace_back(jobs::NameOf(reason));
   }
   return names;
@@ -47,6 +42,7 @@ Members PlanMembers() {
           {"costs", Text()},
           {"time_ratio", Described(Number(), "Against the fastest way.")},
           {"stream_copy", Flag()},
+          {"in_company", Described(Flag(), "Slower than another way as good: taken only beside other jobs.")},
           {"forecast_peak_bytes", Whole()},
           {"lease_bytes", Whole()},
           {"needed_bytes", Whole()},
@@ -54,6 +50,14 @@ Members PlanMembers() {
           {"output_reserve_bytes", Whole()},
           {"output_limit_bytes", Whole()},
           {"deadline_seconds", Number()}};
+}
+
+// Of a job that works, only `always` is sure to be there.
+Members SoFar(Members members, const std::vector<std::string_view>& always) {
+  for (auto& member : members) {
+    member.required = std::ranges::find(always, member.name) != always.end();
+  }
+  return members;
 }
 
 json::object FactsSchema() {
@@ -84,6 +88,7 @@ json::object ArtifactSchema() {
   auto schema =
       Object({{"name", Text(1)},
               {"size_bytes", Whole()},
+              {"type", Described(OneOf(MediaTypes()), "The media type that its bytes are served as.")},
               Maybe("sha256", Matching("^[0-9a-f]{64}$")),
               Maybe("path", Described(Text(1), "Where the caller wanted it.")),
               Maybe("url", Described(Matching("^/v1/jobs/[0-9a-z]{16}/artifacts/"), "Where its bytes are."))});
@@ -138,41 +143,51 @@ json::object LabelsSchema() {
 }
 
 Members JobMembers() {
-  return {{"id", Ref("Id")},
-          {"batch", Described(OrNull(Ref("Id")), "That it came with.")},
-          {"recipe", Ref("RecipeName")},
-          {"state", Ref("State")},
-          {"paused", Flag()},
-          {"attempt", Described(Whole(), "0 before the first.")},
-          {"priority", Whole(0, 100)},
-          {"owner", OrNull(Text(1, 128))},
-          {"labels", Ref("Labels")},
-          {"created", Date()},
-          {"updated", Date()},
-          {"started", Described(OrNull(Date()), "Of the last attempt.")},
-          {"ended", OrNull(Date())},
-          {"not_before", Described(OrNull(Date()), "The end of the pause before another attempt.")},
-          {"inputs", List(Text(1), 1, 1)},
-          {"outputs", List(Text(1), 0, 1)},
-          {"params", {{"type", "object"}}},
-          {"progress", OrNull(Ref("Progress"))},
-          {"waiting_for", OrNull(Ref("WaitingFor"))},
-          {"position", Described(OrNull(Whole(1)), "Among those that wait for a slot.")},
-          {"plan", OrNull(Object(PlanMembers()))},
-          {"memory",
-           OrNull(Object(
-               {{"forecast_peak_bytes", Whole()}, {"lease_bytes", Whole()}, {"measured_peak_bytes", Whole()}}))},
-          {"source", OrNull(Ref("Facts"))},
-          {"output", OrNull(Ref("Facts"))},
-          {"checks", Described(OrNull(Whole()), "How many were passed.")},
-          {"notes", OrNull(List(Text()))},
-          {"time", OrNull(Object({{"probe_seconds", Number()},
-                                  {"work_seconds", Number()},
-                                  {"verify_seconds", Number()},
-                                  {"total_seconds", Number()},
-                                  {"cpu_seconds", Number()}}))},
-          {"failure", OrNull(Ref("Failure"))},
-          {"artifacts", List(Ref("Artifact"), 0, 1)}};
+  return {
+      {"id", Ref("Id")},
+      {"batch", Described(OrNull(Ref("Id")), "That it came with.")},
+      {"recipe", Ref("RecipeName")},
+      {"state", Ref("State")},
+      {"paused", Described(Flag(),
+                           "It stands still. One that was at work keeps its slot and its memory "
+                           "(memory.lease_bytes) meanwhile.")},
+      {"attempt", Described(Whole(), "0 before the first.")},
+      {"priority", Whole(0, 100)},
+      {"owner", OrNull(Text(1, 128))},
+      {"labels", Ref("Labels")},
+      {"created", Date()},
+      {"updated", Date()},
+      {"started", Described(OrNull(Date()), "Of the last attempt.")},
+      {"ended", OrNull(Date())},
+      {"not_before", Described(OrNull(Date()), "The end of the pause before another attempt.")},
+      {"inputs", List(Text(1), 1, 1)},
+      {"outputs", List(Text(1), 0, 1)},
+      {"params", {{"type", "object"}}},
+      {"progress", OrNull(Ref("Progress"))},
+      {"waiting_for", OrNull(Ref("WaitingFor"))},
+      {"position", Described(OrNull(Whole(1)),
+                             "Among those that wait for a slot. Always null in a page of jobs: each place "
+                             "takes a walk along the whole line.")},
+      {"plan", Described(OrNull(Object(SoFar(PlanMembers(), {"name", "forecast_frames"}))),
+                         "While the job works, its name and its forecast of frames; whole when the result is "
+                         "about to appear, and afterwards.")},
+      {"memory",
+       Described(OrNull(Object(SoFar(
+                     {{"forecast_peak_bytes", Whole()}, {"lease_bytes", Whole()}, {"measured_peak_bytes", Whole()}},
+                     {"lease_bytes", "measured_peak_bytes"}))),
+                 "While the job works: what it holds now, also while it is paused, and the most that was "
+                 "measured so far. Afterwards of the last child that made the output.")},
+      {"source", OrNull(Ref("Facts"))},
+      {"output", OrNull(Ref("Facts"))},
+      {"checks", Described(OrNull(Whole()), "How many were passed.")},
+      {"notes", OrNull(List(Text()))},
+      {"time", OrNull(Object({{"probe_seconds", Number()},
+                              {"work_seconds", Number()},
+                              {"verify_seconds", Number()},
+                              {"total_seconds", Number()},
+                              {"cpu_seconds", Number()}}))},
+      {"failure", OrNull(Ref("Failure"))},
+      {"artifacts", List(Ref("Artifact"), 0, 1)}};
 }
 
 Members ErrorMembers() {
@@ -185,6 +200,7 @@ Members ErrorMembers() {
       Maybe("required_bytes", Whole()),
       Maybe("available_bytes", Whole()),
       Maybe("budget_bytes", Whole()),
+      Maybe("jobs", Whole()),
       Maybe("reserve_bytes", Whole()),
       Maybe("lease_bytes", Whole()),
       Maybe("size_bytes", Whole()),
@@ -195,9 +211,21 @@ Members ErrorMembers() {
       Maybe("attempts", Whole()),
       Maybe("forecast_frames", Whole()),
       Maybe("streams", Whole()),
-      Maybe("pixels", Whole()),
+      Maybe("limit_streams", Whole()),
+      Maybe("pixels", Described(Whole(), "Of one picture.")),
+      Maybe("limit_pixels", Whole()),
+      Maybe("duration_seconds", Described(Whole(), "Whole ones; what is left over counts as one.")),
+      Maybe("limit_seconds", Whole()),
       Maybe("signal", Whole()),
       Maybe("retry_after_seconds", Whole(1))};
+}
+
+std::vector<std::string> StateNames() {
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < store::kJobStates; ++i) {
+    names.emplace_back(store::NameOf(static_cast<store::JobState>(i)));
+  }
+  return names;
 }
 
 std::vector<std::string> ErrorNames() {

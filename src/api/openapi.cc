@@ -11,6 +11,7 @@
 #include "api/routes.h"
 #include "api/schema.h"
 #include "http/answer.h"
+#include "media/json_text.h"
 
 namespace weir::api {
 namespace {
@@ -21,6 +22,11 @@ using enum ErrorCode;
 constexpr const char* kDescription =
     "Every GET also answers HEAD. Times are RFC 3339 in UTC, sizes whole bytes (_bytes), durations seconds "
     "(_seconds). Errors are RFC 9457 problems; the last part of their type is a name of the table of exit codes.";
+
+constexpr const char* kBodies =
+    "JSON, sent as application/json, as application/*+json, or without a type. What is sent as "
+    "application/x-www-form-urlencoded (as curl -d does) or as text/plain (as fetch does) is read as JSON too; any "
+    "other type is refused.";
 
 // What any call may end with before its route is asked: bytes, size, time, who calls, how often.
 constexpr std::array kAnywhere{400, 401, 403, 408, 413, 417, 429, 431, 500, 501};
@@ -56,17 +62,18 @@ json::object Parameters() {
         .first->value()
         .as_object();
   };
-  const auto id = Matching("^[0-9]+$");
   add("IdempotencyKey", Text(1, 255),
       "Under one key of one owner there is one job, or one batch; another request is refused.");
   add("Prefer", Text(), "wait=N: answers when the job has ended, at most N seconds later, at most 600.");
-  add("LastEventId", id, "Begins behind the event with this id.");
-  add("After", id, "As Last-Event-ID.");
+  add("LastEventId", Matching("^[0-9]+$"),
+      "Begins behind the event with this id; without it, with the first event that is stored.");
+  add("After", Matching("^([0-9]+|now)$"),
+      "As Last-Event-ID, which counts when both are given. now: nothing that was before, only what comes next.");
   add("Range", Text(), "bytes=0-99: one range is honoured.");
   add("IfRange", Text(), "An ETag; with another one the answer is the whole.");
   add("IfNoneMatch", Text(), "ETags; with the right one the answer is 304.");
   add("State", Ref("State"), "Only those in this state.");
-  add("Recipe", Text(), "Only those of this recipe.");
+  add("Recipe", Ref("RecipeName"), "Only those of this recipe.");
   add("Owner", Text(), "Only those of this owner.");
   add("Batch", Text(), "Only those that came with this batch.");
   add("Label", Matching("^[^=]+="), "name=value: only those with this label.");
@@ -195,6 +202,9 @@ std::set<int> ProblemsOf(const Route& route) {
     statuses.insert(InfoOf(code).http_status);
   }
   statuses.insert(route.other_errors.begin(), route.other_errors.end());
+  if (!route.body.empty()) {
+    statuses.insert(InfoOf(kMediaType).http_status);
+  }
   return statuses;
 }
 
@@ -238,7 +248,8 @@ json::object OperationOf(const Route& route) {
   }
   if (!route.body.empty()) {
     out["requestBody"] =
-        json::object{{"required", route.body_required},
+        json::object{{"description", kBodies},
+                     {"required", route.body_required},
                      {"content", json::object{{"application/json", json::object{{"schema", Ref(route.body)}}}}}};
   }
   out["responses"] = std::move(responses);
@@ -306,7 +317,7 @@ std::string DocumentOf(std::string_view version) {
                               // Answers to requests that reach no route.
                               {"x-no-route", json::object{{"responses", std::move(nowhere)}}},
                               {"components", Components()}};
-  return json::serialize(document) + "\n";
+  return media::JsonText(document) + "\n";
 }
 
 }  // namespace weir::api

@@ -1,13 +1,12 @@
 #include "api/rendered.h"
 
-#include <boost/json.hpp>
-
 #include "api/job_json.h"
+#include "media/json_text.h"
 
 namespace weir::api {
 
 std::shared_ptr<const std::string> Rendered::Of(const jobs::JobView& view) {
-  const auto make = [&] { return std::make_shared<const std::string>(boost::json::serialize(JobAsJson(view))); };
+  const auto make = [&] { return std::make_shared<const std::string>(media::JsonText(JobAsJson(view))); };
   if (view.live || !store::IsFinal(view.record.state)) {
     return make();
   }

@@ -131,8 +131,10 @@ std::vector<Route> JobRoutes() {
       Post("/v1/jobs/{id}/cancel", PostCancel, "cancelJob", "Cancels a job: its child first, then the answer.")
           .Is("Job", "It has ended.")
           .Fails(OfAct()),
-      Post("/v1/jobs/{id}/pause", PostPause, "pauseJob", "Lets a job stand still; it keeps its memory and its slot.")
-          .Is("Job", "It is paused.")
+      Post("/v1/jobs/{id}/pause", PostPause, "pauseJob",
+           "Lets a job stand still. One that is at work keeps its memory and its slot until it goes on or is "
+           "cancelled.")
+          .Is("Job", "It is paused; memory.lease_bytes is what it keeps.")
           .Fails(OfAct()),
       Post("/v1/jobs/{id}/resume", PostResume, "resumeJob", "Lets a paused job go on.")
           .Is("Job", "It goes on.")
@@ -143,11 +145,15 @@ std::vector<Route> JobRoutes() {
           .Fails(OfAct())
           .FailsAs(422),
       Get("/v1/jobs/{id}/events", GetJobEvents, "watchJob",
-          "The events of a job as they come, from the first or the one after Last-Event-ID; ends with the job.")
+          "The events of a job as they come: first all that are stored, or those after Last-Event-ID; ends with the "
+          "job.")
           .Takes({"LastEventId", "After"})
           .Streams("Events until the job has ended.")
           .Fails({kNotFound}),
-      Get("/v1/events", GetEvents, "watchJobs", "The events of all jobs, without end; progress is not among them.")
+      Get("/v1/events", GetEvents, "watchJobs",
+          "The events of all jobs, without end: first all that are stored, or those after Last-Event-ID, or none "
+          "with "
+          "after=now; then what comes. Progress is not among them.")
           .Takes({"LastEventId", "After"})
           .Streams("Events until somebody closes."),
       Get("/v1/jobs/{id}/log", GetLog, "getLog", "The stored events of a job as lines.")

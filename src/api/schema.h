@@ -49,6 +49,8 @@ void AddPeerSchemas(boost::json::object& schemas);    // peer_schemas.cc
 Members JobMembers();
 // Typed members that errors may have beside their sentence.
 Members ErrorMembers();
+// Those that a job can be in.
+std::vector<std::string> StateNames();
 // Every `type` that a problem may have, without what stands before its name.
 std::vector<std::string> ErrorNames();
 // Labels of a job: at most 32 short texts.

@@ -199,8 +199,8 @@ json::object HealthAsJson(const SystemView& view) {
           {"reason", usable ? json::value() : json::value(view.reading.not_ready)},
           {"uptime", UptimeOf(view)},
           {"version", view.facts.version},
-          {"tools", json::object{{"ffmpeg", !view.facts.ffmpeg.empty()},
-                                 {"ffprobe", !view.facts.ffprobe.empty()},
+          {"tools", json::object{{"ffmpeg", view.reading.ffmpeg && !view.facts.ffmpeg.empty()},
+                                 {"ffprobe", view.reading.ffprobe && !view.facts.ffprobe.empty()},
                                  {"ffmpegVersion", jobs::Text(view.facts.ffmpeg_version)}}},
           {"timestamp", ToRfc3339(view.date)}};
 }
@@ -249,8 +249,8 @@ json::object ResourcesAsJson(const SystemView& view) {
     warnings.push_back(json::string("more than " + std::to_string(kManyChildren) + " active processes"));
   }
   if (ShareOf(reading) >= kWarning) {
-    warnings.push_back(
-        json::string("memory is above " + std::to_string(static_cast<int>(kWarning * 100)) + " % of the budget"));
+    warnings.push_back(json::string("memory is at " + std::to_string(static_cast<int>(kWarning * 100)) +
+                                    " % of the budget or more"));
   }
   return {{"openFileHandles", reading.descriptors},
           {"activeProcesses", reading.processes},

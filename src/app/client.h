@@ -17,9 +17,13 @@ namespace weir::app {
 
 inline constexpr const char* kDefaultServer = "http://127.0.0.1:4545";
 
+// The address as it is talked to: without a scheme, http is meant. Errors: kBadParameters for https and others.
+Result<std::string> ServerAddress(const std::string& server);
+
 struct ClientCommand {
   enum class Kind : std::uint8_t {
     kSubmit,
+    kPlan,  // as kSubmit, but only the forecast
     kJobs,
     kShow,
     kWatch,
@@ -28,8 +32,12 @@ struct ClientCommand {
     kPause,
     kResume,
     kRetry,
+    kChange,
     kRemove,
+    kFetch,
     kBatch,
+    kBatchShow,
+    kBatchCancel,
     kDrain,
     kUndrain,
     kTop,
@@ -38,22 +46,27 @@ struct ClientCommand {
   std::string token;  // never shown
   bool json = false;
 
-  std::vector<std::string> ids;  // of jobs: one for kShow, kWatch, kLogs, one or more for kCancel to kRemove
+  // Of jobs: one for kShow, kWatch, kLogs, kFetch, one or more for kCancel to kRemove. Of a batch: kBatchShow,
+  // kBatchCancel.
+  std::vector<std::string> ids;
 
-  // kSubmit; recipe and owner also narrow kJobs.
+  // kSubmit, kPlan; recipe, owner and one label also narrow kJobs. kBatch: what holds for jobs that do not say it.
   std::string recipe, owner;
   std::string params;         // text of a JSON object
   std::string input, output;  // output may be empty
-  bool overwrite = false;
+  bool overwrite = false;     // also kFetch
   std::optional<int> priority;
-  std::vector<std::pair<std::string, std::string>> labels;
+  std::vector<std::pair<std::string, std::string>> labels;  // kChange: those that it is to have, others stay
+  std::vector<std::string> unlabel;                         // kChange: those that it loses
   std::string key;
 
-  bool wait = false;  // kSubmit, kBatch: until the jobs end
-  std::string state;  // kJobs
+  bool wait = false;         // kSubmit, kBatch, kBatchShow: until the jobs end
+  std::string state, batch;  // kJobs
   std::optional<int> limit;
-  std::string file;   // kBatch; "-": standard input
-  bool once = false;  // kTop
+  std::string file;                  // kBatch ("-": standard input); kFetch: where to, "" for the result's own name
+  std::string name;                  // kFetch: of the result; "" when there is one only
+  std::vector<std::string> outputs;  // kRetry: names of those that are missing
+  bool once = false;                 // kTop
 };
 
 // Where words go to. The defaults are the standard streams; `sleep` is for the pauses between looks.

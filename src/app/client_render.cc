@@ -54,9 +54,12 @@ bool IsTrue(const json::value& document, std::string_view key) {
   return value != nullptr && value->is_bool() && value->get_bool();
 }
 
+// Of one that has ended the mark means nothing any more.
+bool IsPaused(const json::value& job) { return IsTrue(job, "paused") && !HasEnded(TextAt(job, {"state"})); }
+
 std::string StateText(const json::value& job) {
   std::string text = Printable(TextAt(job, {"state"}));
-  if (IsTrue(job, "paused")) {
+  if (IsPaused(job)) {
     text += ", paused";
   }
   if (const auto attempt = NumberAt(job, {"attempt"}); attempt && *attempt > 1) {
@@ -67,6 +70,42 @@ std::string StateText(const json::value& job) {
     if (const auto position = NumberAt(job, {"position"})) {
       text += fmt::format(" at position {:.0f}", *position);
     }
+  }
+  return text;
+}
+
+std::string Facts(const json::value& facts) {
+  std::string text;
+  const auto add = [&](const std::string& what) { text += (text.empty() || what.empty() ? "" : ", ") + what; };
+  if (const auto* video = At(facts, {"video"}); video != nullptr && video->is_object()) {
+    add(fmt::format("{:.0f}x{:.0f} {}", NumberAt(*video, {"width"}).value_or(0),
+                    NumberAt(*video, {"height"}).value_or(0), Printable(TextAt(*video, {"codec"}))));
+    if (const auto rate = NumberAt(*video, {"frame_rate"})) {
+      add(fmt::format("{:.4g} fps", *rate));
+    }
+  }
+  for (const auto* audio : ListAt(facts, {"audio"})) {
+    add(Printable(TextAt(*audio, {"codec"}) + " " + TextAt(*audio, {"layout"})));
+  }
+  if (const auto length = NumberAt(facts, {"duration_seconds"})) {
+    add(fmt::format("{:.3f} s", *length));
+  }
+  return text;
+}
+
+// "3 succeeded, 2 running", in the order of the server.
+std::string CountsText(const json::value& batch) {
+  std::string text;
+  if (const auto* states = At(batch, {"states"}); states != nullptr && states->is_object()) {
+    for (const auto& member : states->get_object()) {
+      const std::string name(member.key().data(), member.key().size());
+      if (const auto count = NumberAt(*states, {name}); count && *count > 0) {
+        text += fmt::format("{}{:.0f} {}", text.empty() ? "" : ", ", *count, Printable(name));
+      }
+    }
+  }
+  if (const auto removed = NumberAt(batch, {"removed"}); removed && *removed > 0) {
+    text += fmt::format("{}{:.0f} removed since", text.empty() ? "" : ", ", *removed);
   }
   return text;
 }
@@ -235,10 +274,13 @@ std::string ProgressAsText(const json::value& progress) {
   if (const auto frame = NumberAt(progress, {"frame"}); frame && *frame > 0) {
     add(fmt::format("frame {:.0f}", *frame));
   }
-  if (const auto speed = NumberAt(progress, {"speed"}); speed && *speed > 0) {
+  // ffmpeg tells no frame rate before it has worked for a second.
+  const bool measured =
+      NumberAt(progress, {"ratio"}).value_or(1) >= 0.01 && NumberAt(progress, {"fps"}).value_or(1) > 0;
+  if (const auto speed = NumberAt(progress, {"speed"}); measured && speed && *speed > 0) {
     add(fmt::format("{:.2f}x", *speed));
   }
-  if (const auto left = NumberAt(progress, {"eta_seconds"})) {
+  if (const auto left = NumberAt(progress, {"eta_seconds"}); measured && left) {
     add(AsTime(*left) + " left");
   }
   if (const auto ratio = NumberAt(progress, {"ratio"})) {
@@ -252,10 +294,12 @@ std::string JobsAsText(const std::vector<const json::value*>& jobs) {
     return "no jobs\n";
   }
   std::string text = fmt::format("{:<16}  {:<10}  {:<10}  {:<20}  {}\n", "ID", "STATE", "RECIPE", "CREATED", "INPUT");
+  bool marked = false;
   for (const auto* job : jobs) {
     std::string state = Printable(TextAt(*job, {"state"}));
-    if (IsTrue(*job, "paused")) {
+    if (IsPaused(*job)) {
       state += "*";
+      marked = true;
     }
     std::string row =
         fmt::format("{:<16}  {:<10}  {:<10}  {:<20}  {}", Printable(TextAt(*job, {"id"})), state,
@@ -266,7 +310,7 @@ std::string JobsAsText(const std::vector<const json::value*>& jobs) {
     }
     text += std::string(row.substr(0, row.find_last_not_of(' ') + 1)) + "\n";
   }
-  return text;
+  return text + (marked ? "* paused; \"weir resume ID\" lets it go on\n" : "");
 }
 
 std::string JobAsText(const json::value& job) {
@@ -282,6 +326,7 @@ std::string JobAsText(const json::value& job) {
     text += Field("params", params->get_object().empty() ? "" : Text(*params));
   }
   text += Field("owner", Printable(TextAt(job, {"owner"})));
+  text += Field("batch", Printable(TextAt(job, {"batch"})));
   text += Field("labels", AsLabels(At(job, {"labels"})));
   if (const auto priority = NumberAt(job, {"priority"})) {
     text += Field("priority", fmt::format("{:.0f}", *priority));
@@ -309,13 +354,75 @@ std::string JobAsText(const json::value& job) {
   return text;
 }
 
-std::string LogAsText(const json::value& log) {
+std::string LogAsText(const json::value& log, const json::value& job) {
   std::string text;
+  const auto add = [&](const std::string& time, const std::string& type, const std::string& what) {
+    text += fmt::format("{}  {:<8}  {}\n", Printable(time), Printable(type), Printable(what));
+  };
+  std::string last;
   for (const auto* line : ListAt(log, {"lines"})) {
-    text += fmt::format("{}  {:<8}  {}\n", Printable(TextAt(*line, {"time"})), Printable(TextAt(*line, {"type"})),
-                        Printable(TextAt(*line, {"text"})));
+    last = TextAt(*line, {"text"});
+    add(TextAt(*line, {"time"}), TextAt(*line, {"type"}), last);
+  }
+  if (TextAt(job, {"state"}) == "failed") {
+    auto why = TextAt(job, {"failure", "detail"});
+    why = why.empty() ? TextAt(job, {"failure", "title"}) : why;
+    if (!why.empty() && last.find(why) == std::string::npos) {
+      add(TextAt(job, {"ended"}), "failure", why);
+    }
   }
   return text.empty() ? "nothing is logged\n" : text;
+}
+
+std::string BatchAsText(const json::value& batch) {
+  std::string text = "batch " + Printable(TextAt(batch, {"id"})) + "\n";
+  const auto jobs = NumberAt(batch, {"jobs"});
+  const auto counts = CountsText(batch);
+  text += Field("jobs", (jobs ? fmt::format("{:.0f}", *jobs) : "") + (counts.empty() ? "" : ": " + counts));
+  if (const auto ratio = NumberAt(batch, {"ratio"})) {
+    text += Field("progress", fmt::format("{:.0f} %{}", std::clamp(*ratio, 0.0, 1.0) * 100,
+                                          IsTrue(batch, "ended") ? ", ended" : ""));
+  }
+  text += Field("owner", Printable(TextAt(batch, {"owner"})));
+  text += Field("labels", AsLabels(At(batch, {"labels"})));
+  return text + Field("created", Printable(TextAt(batch, {"created"})));
+}
+
+std::string BatchProgressAsText(const json::value& batch) {
+  double ended = NumberAt(batch, {"removed"}).value_or(0);
+  for (const char* state : {"succeeded", "failed", "cancelled"}) {
+    ended += NumberAt(batch, {"states", state}).value_or(0);
+  }
+  std::string text = fmt::format("{:.0f} of {:.0f} ended", ended, NumberAt(batch, {"jobs"}).value_or(0));
+  for (const char* state : {"running", "verifying", "publishing", "queued", "failed"}) {
+    if (const auto count = NumberAt(batch, {"states", state}); count && *count > 0) {
+      text += fmt::format(", {:.0f} {}", *count, state);
+    }
+  }
+  return fmt::format("{:3.0f} %  {}", std::clamp(NumberAt(batch, {"ratio"}).value_or(0), 0.0, 1.0) * 100, text);
+}
+
+std::string LadderAsText(const json::value& plan) {
+  std::string text;
+  if (const auto* input = At(plan, {"input"}); input != nullptr) {
+    text += Field("input", Facts(*input));
+  }
+  const auto budget = AsAmount(plan, {"budget_bytes"});
+  text += Field("budget", budget.empty() ? "" : budget + ", the server's, of which it takes some itself");
+  text += fmt::format("  {:<5}{:>12}{:>12}{:>7}  {}\n", "", "forecast", "lease", "time", "way, and what it costs");
+  const auto chosen = TextAt(plan, {"chosen"});
+  for (const auto* way : ListAt(plan, {"ladder"})) {
+    const auto name = TextAt(*way, {"name"});
+    text +=
+        fmt::format("  {:<5}{:>12}{:>12}{:>6.2f}x  {}: {}\n", !chosen.empty() && name == chosen ? "->" : "",
+                    AsAmount(*way, {"forecast_peak_bytes"}), AsAmount(*way, {"lease_bytes"}),
+                    NumberAt(*way, {"time_ratio"}).value_or(0), Printable(name), Printable(TextAt(*way, {"costs"})));
+  }
+  text += chosen.empty() ? "  none of them fits\n" : "  -> is what would run\n";
+  for (const auto* note : ListAt(plan, {"notes"})) {
+    text += Field("note", Text(*note));
+  }
+  return text;
 }
 
 std::string EventAsText(std::string_view type, const json::value& data) {

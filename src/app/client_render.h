@@ -41,10 +41,17 @@ std::string FailureText(const boost::json::value& job);
 // Each ends in a newline.
 std::string JobsAsText(const std::vector<const boost::json::value*>& jobs);
 std::string JobAsText(const boost::json::value& job);
-std::string LogAsText(const boost::json::value& log);
+// `job`: why it failed is the last line then, where the log does not say it.
+std::string LogAsText(const boost::json::value& log, const boost::json::value& job);
+std::string BatchAsText(const boost::json::value& batch);
+// What POST /v1/plan answers: every way, and which one would be taken.
+std::string LadderAsText(const boost::json::value& plan);
 // One line without its end: "running (attempt 2)", or what a note says; "" when there is nothing to say.
 std::string EventAsText(std::string_view type, const boost::json::value& data);
-// " 42 %  frame 120, 1.5x, 30 s left"; "" without progress.
+// " 42 %  3 of 12 ended, 2 running, 7 queued".
+std::string BatchProgressAsText(const boost::json::value& batch);
+// " 42 %  frame 120, 1.5x, 30 s left"; "" without progress. Speed and time left from the first second and hundredth
+// on: what is measured before that means nothing.
 std::string ProgressAsText(const boost::json::value& progress);
 
 // At most `columns` wide, whole characters.

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <boost/json.hpp>
 #include <utility>
 
 #include "app/completion.h"
@@ -320,6 +321,7 @@ struct Grammar {
     completion->formatter(std::make_shared<PlainFormatter>("weir completion bash|zsh|fish"));
     completion->footer("Example: weir completion bash > /etc/bash_completion.d/weir");
     completion->add_option("shell", shell, "bash, zsh or fish");
+    completion->add_flag("--json", words.json, "One JSON document on standard output");
     completion->allow_extras();
   }
 };
@@ -434,6 +436,10 @@ Result<Invocation> Interpret(Grammar& grammar) {
   if (grammar.completion->parsed()) {
     WEIR_TRY(RefuseExtras(*grammar.completion));
     WEIR_ASSIGN(auto text, CompletionFor(grammar.shell, grammar.app));
+    if (grammar.words.json) {
+      namespace json = boost::json;
+      text = json::serialize(json::object{{"ok", true}, {"shell", grammar.shell}, {"script", text}}) + "\n";
+    }
     return TextCommand{.text = std::move(text)};
   }
   // A server will look at it all again; but a mistake is better heard of before anything is sent.

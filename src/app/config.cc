@@ -305,8 +305,18 @@ std::vector<Row> MakeRows() {
                        &Config::max_pixels));
   rows.push_back(
       Whole(Otherwise(Within(About("queue.slots", kWhole, "", "WEIR_SLOTS", "--slots", "Jobs at once."), 1, 1024),
-                      "processors that may be used"),
+                      "two more than there are processors"),
             &Config::slots));
+  rows.push_back(Whole(Otherwise(Within(About("queue.processors", kWhole, "", "WEIR_PROCESSORS", "--processors",
+                                              "Processors to keep busy; no further encoder begins while they are."),
+                                        1, 1024),
+                                 "those that may be used"),
+                       &Config::processors));
+  rows.push_back(Whole(Within(About("queue.size_weight", kWhole, "2", "WEIR_SIZE_WEIGHT", "--size-weight",
+                                    "A way whose output is 1 % larger is taken when the queue ends so many per cent "
+                                    "sooner; 0: however large."),
+                              0, 100),
+                       &Config::size_weight));
   rows.push_back(Whole(Within(About("queue.most_queued", kWhole, "10000", "WEIR_MOST_QUEUED", "--most-queued",
                                     "Jobs that may wait; further ones are refused."),
                               1, 1'000'000),
@@ -372,12 +382,14 @@ std::vector<Row> MakeRows() {
   return rows;
 }
 
-constexpr std::array<std::string_view, 12> kReloading{"server.hosts",
+constexpr std::array<std::string_view, 14> kReloading{"server.hosts",
                                                       "server.origins",
                                                       "server.connections",
                                                       "server.largest_body",
                                                       "data.disk_reserve",
                                                       "queue.slots",
+                                                      "queue.processors",
+                                                      "queue.size_weight",
                                                       "queue.most_queued",
                                                       "server.requests_per_second",
                                                       "queue.ageing_seconds",
@@ -772,7 +784,8 @@ Status SetDefaults(const ConfigSources& sources, Config& config) {
     WEIR_ASSIGN(const Value value, FromToml(place, setting, *parsed.table().get("v")));
     row.set(config, value);
   }
-  config.slots = std::clamp(sources.cpus, 1U, 1024U);
+  config.processors = std::clamp(sources.cpus, 1U, 1024U);
+  config.slots = std::min<std::size_t>(config.processors + 2, 1024);
   config.data = DefaultData(sources);
   config.media_roots = {sources.folder};
   return {};

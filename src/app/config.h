@@ -45,6 +45,8 @@ struct Config {
   std::int64_t max_pixels = 0;
   // [queue]
   std::size_t slots = 0;
+  std::size_t processors = 0;
+  std::size_t size_weight = 0;
   std::size_t most_queued = 0;
   std::chrono::seconds ageing{};
   std::chrono::seconds patience{};

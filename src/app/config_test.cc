@@ -113,7 +113,8 @@ TEST(Config, WithoutAnySourceThereAreTheDocumentedDefaults) {
   EXPECT_EQ(config.data, "/home/me/.local/state/weir/data");
   EXPECT_FALSE(config.memory);
   EXPECT_THAT(config.media_roots, ElementsAre("/start"));
-  EXPECT_EQ(config.slots, 3U);
+  EXPECT_EQ(config.slots, 5U);
+  EXPECT_EQ(config.processors, 3U);
   EXPECT_EQ(config.most_queued, 10'000U);
   EXPECT_EQ(config.ageing, std::chrono::seconds(30));
   EXPECT_EQ(config.patience, std::chrono::seconds(10));
@@ -268,7 +269,7 @@ TEST(Config, VariablesOfOtherPartsAreNoSettings) {
   sources.environment["WEIR_SLOTS"] = "";
   const Config config = Good(sources);
   EXPECT_EQ(config.ffmpeg, "/opt/ffmpeg");
-  EXPECT_EQ(config.slots, 3U) << "an empty variable is as none";
+  EXPECT_EQ(config.slots, 5U) << "an empty variable is as none";
   EXPECT_THAT(ShowConfig(config), Not(HasSubstr("WEIR_TOKEN")));
 }
 

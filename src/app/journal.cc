@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/text.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
 // GCC 12 does not see that coroutine frames are allocated by the promise's own operator new.
@@ -21,12 +22,40 @@ namespace weir::app {
 namespace {
 
 namespace asio = boost::asio;
+namespace json = boost::json;
 
 // Many changes in a row are looked at together.
 constexpr std::chrono::milliseconds kPause{250};
 constexpr std::chrono::hours kForEver{1};
 constexpr std::size_t kEventsAtOnce = 100;
 constexpr int kMostLooks = 10;  // before others have a turn
+
+json::object ObjectOf(const std::string& document) {
+  boost::system::error_code error;
+  auto value = json::parse(document, error);
+  return !error && value.is_object() ? std::move(value.as_object()) : json::object();
+}
+
+std::string WordIn(const json::object& members, const char* name) {
+  const auto* value = members.if_contains(name);
+  return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
+}
+
+std::int64_t AttemptIn(const json::object& members) {
+  const auto* value = members.if_contains("attempt");
+  return value != nullptr && value->is_int64() ? value->as_int64() : 0;
+}
+
+// The sentence of the failure in the outcome that is stored with a job; "" when there is none.
+std::string ReasonIn(const store::JobRecord& job) {
+  const auto outcome = ObjectOf(job.outcome);
+  const auto* failure = outcome.if_contains("failure");
+  if (failure == nullptr || !failure->is_object()) {
+    return {};
+  }
+  const auto detail = WordIn(failure->get_object(), "detail");
+  return detail.empty() ? WordIn(failure->get_object(), "title") : detail;
+}
 
 }  // namespace
 
@@ -46,24 +75,27 @@ std::string WorkText(const jobs::ServiceFigures& figures) {
   return figures.draining ? text + ", draining" : text;
 }
 
-std::string EventText(const store::EventRecord& event) {
-  boost::system::error_code error;
-  const auto document = boost::json::parse(event.data, error);
-  const auto* members = error ? nullptr : document.if_object();
-  const auto member = [&](const char* name) { return members != nullptr ? members->if_contains(name) : nullptr; };
-  const auto word = [&](const char* name) {
-    const auto* value = member(name);
-    return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
-  };
-  std::string text = event.type == "state" ? word("state") : event.type;
-  const auto* attempt = member("attempt");
-  if (event.type == "state" && attempt != nullptr && attempt->is_int64() && attempt->as_int64() > 0) {
-    text += ", attempt " + std::to_string(attempt->as_int64());
+std::string EventText(const store::EventRecord& event, const store::JobRecord* job) {
+  const auto members = ObjectOf(event.data);
+  std::string text = event.type == "state" ? WordIn(members, "state") : event.type;
+  const std::int64_t attempt = AttemptIn(members);
+  if (event.type == "state" && attempt > 0) {
+    text += ", attempt " + std::to_string(attempt);
   }
-  if (const auto note = word("note"); !note.empty()) {
-    text += ": " + note;
+  auto note = WordIn(members, "note");
+  // One that was tried again since has another reason, or none.
+  if (job != nullptr && LacksReason(event) && job->attempt == attempt) {
+    note = ReasonIn(*job);
   }
-  return text;
+  return note.empty() ? text : text + ": " + Printable(note);
+}
+
+bool LacksReason(const store::EventRecord& event) {
+  if (event.type != "state") {
+    return false;
+  }
+  const auto members = ObjectOf(event.data);
+  return WordIn(members, "state") == "failed" && WordIn(members, "note").empty();
 }
 
 struct Journal::State {
@@ -86,7 +118,8 @@ struct Journal::State {
         return true;  // the disk's trouble is told where it hurts
       }
       for (const auto& event : *events) {
-        log::Info(EventText(event), event.job);
+        const auto job = LacksReason(event) ? service.Find(event.job) : Fail(ErrorCode::kNotFound, {});
+        log::Info(EventText(event, job ? &job->record : nullptr), event.job);
         after = event.id;
       }
       all = events->size() < kEventsAtOnce;

@@ -14,8 +14,11 @@ namespace weir::app {
 
 // "idle", "2 running, 5 waiting", "1 running, draining".
 std::string WorkText(const jobs::ServiceFigures& figures);
-// What the log says of an event: "running, attempt 2", "queued, attempt 1: weir died while it ran".
-std::string EventText(const store::EventRecord& event);
+// What the log says of an event: "running, attempt 2", "queued, attempt 1: weir died while it ran", "failed, attempt
+// 1: the input is damaged". `job`: as it is now, for the reason of a failure that the event does not tell.
+std::string EventText(const store::EventRecord& event, const store::JobRecord* job = nullptr);
+// Whether `job` has something to add to what is said of the event.
+bool LacksReason(const store::EventRecord& event);
 
 class Journal {
  public:

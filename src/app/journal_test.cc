@@ -32,5 +32,37 @@ TEST(Journal, TellsAnEventInALine) {
   EXPECT_EQ(text("state", "[1]"), "");
 }
 
+TEST(Journal, TellsWhyAJobFailed) {
+  const auto event = [](const std::string& type, const std::string& data) {
+    return store::EventRecord{.id = 1, .job = "x", .time = {}, .type = type, .data = data};
+  };
+  store::JobRecord job;
+  job.attempt = 1;
+  job.state = store::JobState::kFailed;
+  job.outcome =
+      R"({"failure":{"type":"input-damaged","title":"Input is damaged","detail":"'a.mp4' ends\ntoo soon"}})";
+  const auto failed = event("state", R"({"state":"failed","attempt":1,"paused":false})");
+  EXPECT_TRUE(LacksReason(failed));
+  EXPECT_EQ(EventText(failed, &job), "failed, attempt 1: 'a.mp4' ends\\ntoo soon") << "one line";
+  EXPECT_EQ(EventText(failed), "failed, attempt 1");
+  // The event's own word counts, and an attempt that is not the job's any more has no reason in it.
+  const auto told = event("state", R"({"state":"failed","attempt":1,"note":"parked"})");
+  EXPECT_FALSE(LacksReason(told));
+  EXPECT_EQ(EventText(told, &job), "failed, attempt 1: parked");
+  job.attempt = 2;
+  EXPECT_EQ(EventText(failed, &job), "failed, attempt 1");
+  job.attempt = 1;
+  job.outcome = R"({"failure":{"title":"Input is damaged"}})";
+  EXPECT_EQ(EventText(failed, &job), "failed, attempt 1: Input is damaged");
+  for (const char* outcome : {"", "no JSON", "[]", R"({"failure":7})"}) {
+    job.outcome = outcome;
+    EXPECT_EQ(EventText(failed, &job), "failed, attempt 1") << outcome;
+  }
+  for (const auto& other : {event("state", R"({"state":"succeeded","attempt":1})"),
+                            event("note", R"({"state":"failed"})"), event("state", "no JSON at all")}) {
+    EXPECT_FALSE(LacksReason(other));
+  }
+}
+
 }  // namespace
 }  // namespace weir::app

@@ -31,9 +31,10 @@ void ProgressView::Show(const media::Progress& progress, const media::Plan& plan
   }
   const double share = Share(progress, plan);
   std::string tail = fmt::format("{:.1f} s done", Seconds(progress.out_time));
-  if (progress.speed > 0) {
+  // What is measured before the first second (ffmpeg tells no frame rate until then) and hundredth means nothing.
+  if (progress.speed > 0 && progress.fps > 0 && (share < 0 || share >= 0.01)) {
     tail += fmt::format(", {:.2f}x", progress.speed);
-    if (share > 0.02 && plan.expectation.duration) {
+    if (share >= 0 && plan.expectation.duration) {
       const double left = Seconds(*plan.expectation.duration) - Seconds(progress.out_time);
       tail += fmt::format(", {:.0f} s left", std::max(0.0, left) / progress.speed);
     }

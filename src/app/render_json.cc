@@ -4,6 +4,7 @@
 #include "app/render.h"
 #include "base/text.h"
 #include "jobs/account_json.h"
+#include "media/json_text.h"
 
 namespace weir::app {
 namespace {
@@ -29,7 +30,7 @@ json::object SandboxAsJson(const Session& session) {
           {"cgroup_kill", walls.cgroups.can_kill()}};
 }
 
-std::string Finish(const json::object& document) { return json::serialize(document) + "\n"; }
+std::string Finish(const json::object& document) { return media::JsonText(document) + "\n"; }
 
 }  // namespace
 

@@ -114,8 +114,9 @@ std::string LadderAsText(const Session& session, const jobs::Account& account) {
   for (std::size_t index = 0; index < account.ladder.plans.size(); ++index) {
     const auto& plan = account.ladder.plans[index];
     const char* mark = account.chosen == index ? "->" : plan.forecast.needed <= available ? "ok" : "--";
-    text += fmt::format("  {:<5}{:>12}{:>12}{:>6.2f}x  {}: {}\n", mark, ToString(plan.forecast.peak),
-                        ToString(plan.forecast.lease), plan.time_ratio, plan.name, plan.costs);
+    text += fmt::format("  {:<5}{:>12}{:>12}{:>6.2f}x  {}: {}{}\n", mark, ToString(plan.forecast.peak),
+                        ToString(plan.forecast.lease), plan.time_ratio, plan.name, plan.costs,
+                        plan.in_company ? "; only beside other jobs" : "");
   }
   text += "  -> is what would run, ok fits too, -- does not fit the budget\n";
   for (const auto& note : account.ladder.notes) {

@@ -18,6 +18,8 @@
 #include "app/invocation.h"
 #include "app/journal.h"
 #include "app/notify.h"
+#include "app/render.h"
+#include "app/serve_checks.h"
 #include "app/services.h"
 #include "app/session.h"
 #include "app/speak.h"
@@ -29,18 +31,18 @@
 #include "os/ownership.h"
 #include "os/proc.h"
 #include "os/process_start.h"
+#include "os/program.h"
 
 namespace weir::app {
 namespace {
 
 // Reading the memory of every child takes about a millisecond each; nobody needs it more often.
 constexpr std::chrono::milliseconds kReadingPeriod{250};
+// Looks at two files, which may lie behind a network.
+constexpr std::chrono::seconds kToolsPeriod{1};
 
 // How long after the last word a start or an end may take before the service manager gives up.
 constexpr std::chrono::seconds kExtension{30};
-
-// Bodies of the largest size that may be on their way together.
-constexpr std::uint64_t kBodiesAtOnce = 2;
 
 constexpr std::chrono::seconds kGaugeIdle{60};
 
@@ -54,29 +56,9 @@ struct ServeSettings {
   std::chrono::milliseconds stop_grace{};
 };
 
-// What the daemon may need for itself when everything that is bounded by a setting is full. Measured with
-// bench/api/own_memory.py; the figures are in docs/BENCHMARKS.md.
-Bytes OwnUseOf(const Config& config) {
-  constexpr Bytes kEmpty = Bytes::Mib(12);  // idle, with the caches of the store and of answers full
-  constexpr std::uint64_t kWaitingJob = 640;
-  constexpr std::uint64_t kConnection = 20 * 1024;  // with most of a header
-  constexpr std::uint64_t kUnderstood = 8;          // a body as values: one batch is looked at at a time
-  const Bytes most = kEmpty + Bytes(kWaitingJob * config.most_queued) + Bytes(kConnection * config.connections) +
-                     Bytes((kUnderstood + kBodiesAtOnce) * config.largest_body.count());
-  // In whole MiB, so that a reload may raise a limit a little.
-  return Bytes::Mib((most.count() >> 20U) + 1);
-}
-
 ServeSettings SettingsOf(const Config& config) {
   ServeSettings settings;
-  settings.session.memory = config.memory;
-  settings.session.ffmpeg = config.ffmpeg;
-  settings.session.ffprobe = config.ffprobe;
-  settings.session.require_sandbox = config.require_sandbox;
-  settings.session.limits.stall = config.stall;
-  settings.session.limits.deadline = config.timeout;
-  settings.session.limits.input.max_duration = config.max_duration;
-  settings.session.limits.input.max_pixels = config.max_pixels;
+  settings.session = SessionSettings(config);
   settings.data_folder = config.data;
   settings.media_roots = config.media_roots;
   settings.server.address = config.address;
@@ -92,7 +74,9 @@ ServeSettings SettingsOf(const Config& config) {
                     .most_queued = config.most_queued,
                     .ageing = config.ageing,
                     .patience = config.patience,
-                    .disk_reserve = config.disk_reserve};
+                    .disk_reserve = config.disk_reserve,
+                    .processors = config.processors,
+                    .size_weight = static_cast<double>(config.size_weight)};
   settings.service.keep_succeeded = config.keep_succeeded;
   settings.service.keep_failed = config.keep_failed;
   settings.service.keep_cancelled = config.keep_cancelled;
@@ -100,7 +84,6 @@ ServeSettings SettingsOf(const Config& config) {
   settings.service.retries = config.retries;
   settings.service.infrastructure_retries = config.infrastructure_retries;
   settings.stop_grace = config.stop_grace;
-  settings.session.own_use = OwnUseOf(config);
   return settings;
 }
 
@@ -112,7 +95,12 @@ struct DataFolder {
 // What was measured of this process and its children, for a moment.
 class Gauge {
  public:
-  const api::SystemReading& Read(SteadyTime now) {
+  const api::SystemReading& Read(SteadyTime now, const jobs::Tools& tools) {
+    if (!looked_ || now - *looked_ >= kToolsPeriod) {
+      looked_ = now;
+      measured_.ffmpeg = os::FindProgram(tools.ffmpeg).has_value();
+      measured_.ffprobe = os::FindProgram(tools.ffprobe).has_value();
+    }
     if (!read_ || now - *read_ >= kReadingPeriod) {
       read_ = now;
       measured_.own_memory = os::OwnPss();
@@ -128,6 +116,7 @@ class Gauge {
 
  private:
   std::optional<SteadyTime> read_;
+  std::optional<SteadyTime> looked_;  // at the tools
   api::SystemReading measured_;
 };
 
@@ -414,7 +403,7 @@ class Daemon {
     const auto& world = session_->world();
     api::SystemReading reading;
     if (const auto gauge = services_.Use(gauge_)) {
-      reading = (*gauge)->Read(world.clock.Now());
+      reading = (*gauge)->Read(world.clock.Now(), world.tools);
     }
     AwaitIdle();
     reading.budget = world.ledger.budget();
@@ -432,6 +421,10 @@ class Daemon {
       reading.not_ready = "about to end";
     } else if (jobs_->figures().unsaved > 0) {
       reading.not_ready = "changes cannot be written to the data folder";
+    } else if (!reading.ffmpeg || !reading.ffprobe) {
+      const std::string gone = reading.ffmpeg ? "ffprobe" : "ffmpeg";
+      const std::string& path = reading.ffmpeg ? world.tools.ffprobe : world.tools.ffmpeg;
+      reading.not_ready = gone + " is gone: " + Quoted(path) + " is not a program that can be run";
     }
     for (auto& service : LoadedServices()) {
       reading.services.push_back({.name = std::move(service.name),
@@ -512,8 +505,12 @@ class Daemon {
 }  // namespace
 
 int Serve(const ServeCommand& command) {
-  const auto refuse = [](const Error& error) {
-    Tell("weir: " + Printable(Describe(error)) + "\n");
+  const auto refuse = [&command](const Error& error) {
+    if (command.json) {
+      Print(FailureAsJson(error, nullptr));
+    } else {
+      Tell("weir: " + Printable(Describe(error)) + "\n");
+    }
     return InfoOf(error.code).exit_code;
   };
   auto notifier = Notifier::FromEnvironment();

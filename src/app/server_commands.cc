@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "app/grammar.h"
+#include "app/serve_checks.h"
 #include "app/speak.h"
 #include "base/text.h"
 
@@ -31,29 +32,38 @@ struct Simple {
   const char* help;
   const char* footer;
 };
-constexpr std::array<Simple, 13> kClients{{
+constexpr std::array<Simple, 15> kClients{{
     {"jobs", Kind::kJobs, "weir jobs [OPTIONS]", "List jobs of a server, newest first",
-     "Example: weir jobs --state running"},
+     "Example: weir jobs --state running --label event=spring"},
     {"show", Kind::kShow, "weir show ID", "Tell all about a job", "Example: weir show abcdefgh23456777"},
     {"watch", Kind::kWatch, "weir watch ID", "Follow a job to its end",
      "Exit code 0 when it succeeded, else that of its failure. Ctrl-C ends the watching, not the job."},
-    {"logs", Kind::kLogs, "weir logs ID", "What happened to a job, line by line", "Example: weir logs ID"},
+    {"logs", Kind::kLogs, "weir logs ID", "What happened to a job, line by line, and why it failed",
+     "Example: weir logs ID"},
     {"cancel", Kind::kCancel, "weir cancel ID...", "Stop jobs; nothing of theirs is kept", "Example: weir cancel ID"},
     {"pause", Kind::kPause, "weir pause ID...", "Let jobs stand still", "Example: weir pause ID"},
     {"resume", Kind::kResume, "weir resume ID...", "Let paused jobs go on", "Example: weir resume ID"},
-    {"retry", Kind::kRetry, "weir retry ID...", "Put failed or cancelled jobs into the queue again",
+    {"retry", Kind::kRetry, "weir retry ID... [OPTIONS]", "Put failed or cancelled jobs into the queue again",
      "Example: weir retry ID"},
+    {"change", Kind::kChange, "weir change ID... [OPTIONS]", "Give jobs another priority or other labels",
+     "Labels that are not named stay as they are.\nExample: weir change ID --priority 80 --label event=spring"},
     {"remove", Kind::kRemove, "weir remove ID...", "Forget jobs that ended, with results kept by the server",
      "Example: weir remove ID"},
-    {"batch", Kind::kBatch, "weir batch FILE [OPTIONS]", "Submit many jobs from a file of JSON lines",
+    {"fetch", Kind::kFetch, "weir fetch ID [NAME] [OPTIONS]", "Get a result that the server keeps",
+     "The file appears whole, with the digest that the job told, or not at all.\nExample: weir fetch ID -o clip.mp4"},
+    {"batch", Kind::kBatch, "weir batch FILE [OPTIONS]   (or: weir batch --show ID, --cancel ID)",
+     "Submit many jobs from a file of JSON lines, all or none",
      "Each line is the body of a job: {\"recipe\": \"crop\", \"inputs\": [\"a.mp4\"], \"outputs\": [\"b.mp4\"]}. "
-     "\"-\" reads standard input."},
+     "\"-\" reads standard input. Paths are those of this folder, as with \"weir submit\"; up to 5000 jobs. What the "
+     "options say holds for lines that do not say it. Exit code with --wait: that of the first job that failed."},
     {"drain", Kind::kDrain, "weir drain", "Let a server finish what runs and start nothing new",
      "\"weir undrain\" ends it."},
     {"undrain", Kind::kUndrain, "weir undrain", "Let a drained server start jobs again", "Example: weir undrain"},
     {"top", Kind::kTop, "weir top [--once]", "Watch a server: budget, leases, running jobs, queue",
      "Looks once a second on a terminal; otherwise once. Ctrl-C ends it."},
 }};
+
+constexpr const char* kJobId = "the id of a job; \"weir jobs\" lists them";
 
 Status CheckWord(const char* option, const std::string& word) {
   if (word.size() > 200 || Printable(word) != word) {
@@ -144,9 +154,10 @@ struct ServerGrammar::Parts {
   std::vector<std::pair<Kind, CLI::App*>> clients;
   std::vector<std::string> recipes;
 
-  std::vector<std::string> operands, labels;
-  std::string file, server, secret, priority, owner, key, state, recipe, limit, scopes;
-  bool json = false, force = false, wait = false, once = false, write = false;
+  std::vector<std::string> operands, labels, unlabel, outputs;
+  std::string file, server, secret, priority, owner, key, state, recipe, limit, scopes, batch, target, shown,
+      cancelled;
+  bool json = false, force = false, wait = false, once = false, write = false, plan = false;
   std::map<std::string, std::vector<std::string>> settings;  // by flag
   std::map<std::string, bool> switches;
 
@@ -187,8 +198,8 @@ struct ServerGrammar::Parts {
     command.add_option("--priority", priority, "0 to 100, higher first; default 50");
     command.add_option("--owner", owner, "Whose job it is; owners get their turns fairly");
     command.add_option("--label", labels, "A mark of your own, KEY=VALUE (may be repeated)")->allow_extra_args(false);
-    command.add_option("--key", key, "The same key again answers the same job, instead of making another");
-    command.add_flag("--wait", wait, "Follow the job to its end");
+    command.add_option("--key", key, "The same key again answers the same, instead of making it once more");
+    command.add_flag("--wait", wait, "Follow it to its end");
   }
 
   ConfigSources Sources() const {
@@ -219,6 +230,42 @@ struct ServerGrammar::Parts {
     return client;
   }
 
+  Status TakeLabels(ClientCommand& client) const {
+    for (const auto& label : labels) {
+      WEIR_TRY(CheckWord("--label", label));
+      const std::size_t equals = label.find('=');
+      if (equals == std::string::npos || equals == 0) {
+        return Fail(ErrorCode::kBadParameters, "--label: " + Quoted(label) + " is not KEY=VALUE");
+      }
+      client.labels.emplace_back(label.substr(0, equals), label.substr(equals + 1));
+    }
+    return {};
+  }
+
+  Status TakePriority(ClientCommand& client) const {
+    if (!priority.empty()) {
+      WEIR_ASSIGN(client.priority, ParseRange("--priority", priority, 0, 100));
+    }
+    return {};
+  }
+
+  // What AddSubmission added.
+  Status TakeSubmission(ClientCommand& client) const {
+    client.overwrite = force;
+    WEIR_TRY(TakePriority(client));
+    WEIR_TRY(TakeLabels(client));
+    WEIR_TRY(CheckWord("--key", key));
+    client.key = key;
+    return {};
+  }
+
+  static Status CheckId(const std::string& id, const char* is_not) {
+    if (id.empty() || id.size() > 100) {
+      return Fail(ErrorCode::kBadParameters, Quoted(id) + " is not " + is_not);
+    }
+    return {};
+  }
+
   Result<ServerInvocation> Submitted(const Submit& chosen, const auto& check_recipe) const {
     WEIR_TRY(RefuseExtras(*chosen.command));
     if (operands.empty()) {
@@ -228,26 +275,17 @@ struct ServerGrammar::Parts {
       return Fail(ErrorCode::kBadParameters,
                   "one file too many: " + Quoted(operands[2]) + "; \"weir submit " + chosen.recipe + " IN [OUT]\"");
     }
-    WEIR_ASSIGN(ClientCommand client, Common(Kind::kSubmit));
+    if (plan && (wait || !key.empty())) {
+      return Fail(ErrorCode::kBadParameters,
+                  std::string("--plan submits nothing, so there is no ") + (wait ? "--wait" : "--key") + " with it");
+    }
+    WEIR_ASSIGN(ClientCommand client, Common(plan ? Kind::kPlan : Kind::kSubmit));
     client.recipe = chosen.recipe;
     client.input = operands[0];
     client.output = operands.size() == 2 ? operands[1] : std::string();
     WEIR_TRY(check_recipe(chosen.recipe, *chosen.command, client.output));
     client.params = ParamsOf(chosen.params);
-    client.overwrite = force;
-    if (!priority.empty()) {
-      WEIR_ASSIGN(client.priority, ParseRange("--priority", priority, 0, 100));
-    }
-    for (const auto& label : labels) {
-      WEIR_TRY(CheckWord("--label", label));
-      const std::size_t equals = label.find('=');
-      if (equals == std::string::npos || equals == 0) {
-        return Fail(ErrorCode::kBadParameters, "--label: " + Quoted(label) + " is not KEY=VALUE");
-      }
-      client.labels.emplace_back(label.substr(0, equals), label.substr(equals + 1));
-    }
-    WEIR_TRY(CheckWord("--key", key));
-    client.key = key;
+    WEIR_TRY(TakeSubmission(client));
     return client;
   }
 
@@ -264,32 +302,86 @@ struct ServerGrammar::Parts {
         return Fail(ErrorCode::kBadParameters, "one job too many: " + Quoted(operands[1]) + "; " + usage + " ID\"");
       }
       for (const auto& id : operands) {
-        if (id.empty() || id.size() > 100) {
-          return Fail(ErrorCode::kBadParameters, Quoted(id) + " is not the id of a job; \"weir jobs\" lists them");
-        }
+        WEIR_TRY(CheckId(id, kJobId));
       }
       client.ids = operands;
+      if (kind == Kind::kRetry) {
+        for (const auto& name : outputs) {
+          WEIR_TRY(CheckWord("--output", name));
+        }
+        client.outputs = outputs;
+      }
+      if (kind == Kind::kChange) {
+        WEIR_TRY(TakePriority(client));
+        WEIR_TRY(TakeLabels(client));
+        client.unlabel = unlabel;
+        if (!client.priority && labels.empty() && unlabel.empty()) {
+          return Fail(ErrorCode::kBadParameters, "nothing to change: give --priority, --label or --unlabel");
+        }
+      }
       return client;
     }
+    if (kind == Kind::kFetch) {
+      return Fetched(std::move(client));
+    }
     if (kind == Kind::kBatch) {
-      if (operands.size() != 1) {
-        return Fail(ErrorCode::kBadParameters, "batch takes one file: \"weir batch FILE\"");
-      }
-      client.file = operands.front();
-      return client;
+      return Batched(std::move(client));
     }
     if (kind == Kind::kJobs) {
       if (!state.empty() && std::ranges::find(StateNames(), state) == StateNames().end()) {
         return Fail(UnknownName("state", state, StateNames()));
       }
       WEIR_TRY(CheckWord("--recipe", recipe));
+      WEIR_TRY(CheckWord("--batch", batch));
+      WEIR_TRY(TakeLabels(client));
+      if (client.labels.size() > 1) {
+        return Fail(ErrorCode::kBadParameters, "--label: a list is narrowed by one label, not by several");
+      }
       client.state = state;
       client.recipe = recipe;
+      client.batch = batch;
       if (!limit.empty()) {
         WEIR_ASSIGN(client.limit, ParseRange("--limit", limit, 1, 1000));
       }
     }
     client.once = once;
+    return client;
+  }
+
+  Result<ServerInvocation> Fetched(ClientCommand client) const {
+    if (operands.empty()) {
+      return Fail(ErrorCode::kBadParameters, "no job: \"weir fetch ID [NAME]\"");
+    }
+    if (operands.size() > 2) {
+      return Fail(ErrorCode::kBadParameters,
+                  "one name too many: " + Quoted(operands[2]) + "; \"weir fetch ID [NAME] --output FILE\"");
+    }
+    WEIR_TRY(CheckId(operands.front(), kJobId));
+    client.ids = {operands.front()};
+    client.name = operands.size() == 2 ? operands[1] : std::string();
+    client.file = target;
+    client.overwrite = force;
+    return client;
+  }
+
+  Result<ServerInvocation> Batched(ClientCommand client) const {
+    const bool about_one = !shown.empty() || !cancelled.empty();
+    if (about_one && (!operands.empty() || (!shown.empty() && !cancelled.empty()))) {
+      return Fail(
+          ErrorCode::kBadParameters,
+          "batch takes one of them: \"weir batch FILE\", \"weir batch --show ID\" or \"weir batch --cancel ID\"");
+    }
+    if (about_one) {
+      client.kind = shown.empty() ? Kind::kBatchCancel : Kind::kBatchShow;
+      client.ids = {shown.empty() ? cancelled : shown};
+      WEIR_TRY(CheckId(client.ids.front(), "the id of a batch; \"weir show ID\" tells that of a job"));
+      return client;
+    }
+    if (operands.size() != 1) {
+      return Fail(ErrorCode::kBadParameters, "batch takes one file: \"weir batch FILE\"");
+    }
+    client.file = operands.front();
+    WEIR_TRY(TakeSubmission(client));
     return client;
   }
 
@@ -327,12 +419,19 @@ ServerGrammar::ServerGrammar(CLI::App& app, const std::vector<std::string>& reci
                   "Settings come from the file, then the environment, then options; \"weir config show\" tells what "
                   "came of it.\nExample: weir serve --memory 2G --media-root /srv/media");
   parts.AddSettings(*parts.serve);
+  parts.serve->add_flag(
+      "--json", parts.json,
+      "Lines of the log as JSON (as --log-format json), and a refusal as a JSON document on standard "
+      "output");
 
   parts.config = app.add_subcommand("config", "Check or show the server's configuration");
   Parts::Describe(*parts.config, "weir config check|show [OPTIONS]", "Takes the same options as \"weir serve\".");
   parts.config->require_subcommand(0, 1);
   parts.check = parts.config->add_subcommand("check", "Say whether the server would take its configuration");
-  Parts::Describe(*parts.check, "weir config check [OPTIONS]", "Example: weir config check --config weir.toml");
+  Parts::Describe(
+      *parts.check, "weir config check [OPTIONS]",
+      "Looks at what the server would look at: settings, budget, folders, tools, and who may call. Starts "
+      "nothing.\nExample: weir config check --config weir.toml");
   parts.AddSettings(*parts.check);
   parts.check->add_flag("--json", parts.json, "One JSON document on standard output");
   parts.show = parts.config->add_subcommand("show", "Print every setting, and where it came from");
@@ -371,6 +470,7 @@ ServerGrammar::ServerGrammar(CLI::App& app, const std::vector<std::string>& reci
     }
     parts.submits.push_back(std::move(submit));
     parts.AddSubmission(*command);
+    command->add_flag("--plan", parts.plan, "Only the server's forecast: every way, and which one would be taken");
     parts.AddClient(*command);
   }
 
@@ -385,9 +485,26 @@ ServerGrammar::ServerGrammar(CLI::App& app, const std::vector<std::string>& reci
       command->add_option("--state", parts.state, "Only those in this state: queued, running, succeeded, ...");
       command->add_option("--recipe", parts.recipe, "Only those of this recipe");
       command->add_option("--owner", parts.owner, "Only those of this owner");
+      command->add_option("--batch", parts.batch, "Only those of this batch");
+      command->add_option("--label", parts.labels, "Only those with this label, KEY=VALUE")->allow_extra_args(false);
       command->add_option("--limit", parts.limit, "At most so many, 1 to 1000; default 50");
+    } else if (simple.kind == Kind::kRetry) {
+      command->add_option("--output", parts.outputs, "The name of an output that is missing (may be repeated)")
+          ->allow_extra_args(false);
+    } else if (simple.kind == Kind::kChange) {
+      command->add_option("--priority", parts.priority, "0 to 100, higher first; of jobs that have not ended");
+      command->add_option("--label", parts.labels, "A label that they are to have, KEY=VALUE (may be repeated)")
+          ->allow_extra_args(false);
+      command->add_option("--unlabel", parts.unlabel, "The KEY of a label that they lose (may be repeated)")
+          ->allow_extra_args(false);
+    } else if (simple.kind == Kind::kFetch) {
+      command->add_option("-o,--output", parts.target,
+                          "The file to make, or the folder for it; default: its own name");
+      command->add_flag("--force", parts.force, "Replace the file if it exists");
     } else if (simple.kind == Kind::kBatch) {
-      command->add_flag("--wait", parts.wait, "Follow all of them to their ends");
+      command->add_option("--show", parts.shown, "Tell how far this batch is; with --wait follow it to its end");
+      command->add_option("--cancel", parts.cancelled, "Cancel what has not ended of this batch");
+      parts.AddSubmission(*command);
     } else if (simple.kind == Kind::kTop) {
       command->add_flag("--once", parts.once, "Look once, also on a terminal");
     }
@@ -423,7 +540,12 @@ std::optional<Result<ServerInvocation>> ServerGrammar::Interpret(
     if (!parts.operands.empty()) {
       return Fail(ErrorCode::kBadParameters, "serve takes options only, not " + Quoted(parts.operands.front()));
     }
-    return ServeCommand{.sources = parts.Sources()};
+    ServeCommand serve{.sources = parts.Sources(), .json = parts.json};
+    constexpr const char* kFormat = "--log-format";
+    if (parts.json && parts.settings[kFormat].empty()) {
+      serve.sources.flags.emplace_back(kFormat, "json");
+    }
+    return serve;
   }
   if (parts.config->parsed()) {
     for (const auto& [command, kind] :
@@ -461,6 +583,9 @@ Result<int> RunConfig(const ConfigCommand& command) {
   WEIR_ASSIGN(const Config config, LoadConfig(sources));
   const std::string from = sources.file.empty() ? "no file" : Quoted(sources.file);
   const bool show = command.kind == ConfigCommand::Kind::kShow;
+  if (!show) {
+    WEIR_TRY(CheckServe(config));
+  }
   std::string text = "the configuration is good (" + from + ")\n";
   if (command.json) {
     text = ConfigAsJson(config, sources.file, show);
@@ -498,7 +623,9 @@ Result<int> RunToken(const TokenCommand& command) {
   } else {
     text = "token, shown this once: " + token.secret + "\n" +
            (added.empty() ? "# for the configuration file:\n" + token.toml
-                          : "added to " + Quoted(added) + "; the server reads it when it starts\n");
+                          : "added to " + Quoted(added) +
+                                "; the server reads it when it starts, and when it is told to read "
+                                "its configuration again (SIGHUP, \"systemctl reload weir\")\n");
   }
   if (!Print(text)) {
     return Fail(ErrorCode::kSystem, "the token could not be written to standard output" +

@@ -22,6 +22,7 @@ namespace weir::app {
 // `sources` has the flags, and the file's name if one was given: GatherSources does the rest.
 struct ServeCommand {
   ConfigSources sources;
+  bool json = false;  // a refusal is a document on standard output
 };
 struct ConfigCommand {
   enum class Kind : std::uint8_t { kCheck, kShow } kind = Kind::kCheck;

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -59,7 +60,7 @@ const std::vector<std::pair<std::string, Kind>> kWithIds{
     {"remove", Kind::kRemove}, {"show", Kind::kShow},   {"watch", Kind::kWatch},   {"logs", Kind::kLogs}};
 const std::vector<std::pair<std::string, Kind>> kWithout{
     {"jobs", Kind::kJobs}, {"drain", Kind::kDrain}, {"undrain", Kind::kUndrain}, {"top", Kind::kTop}};
-const std::vector<std::string> kOthers{"serve", "config", "token", "submit", "batch"};
+const std::vector<std::string> kOthers{"serve", "config", "token", "submit", "batch", "change", "fetch"};
 
 TEST_F(Commands, EachIsUnderstood) {
   for (const auto& [word, kind] : kWithIds) {
@@ -143,6 +144,69 @@ TEST_F(Commands, ListsAreNarrowed) {
   EXPECT_EQ(command.limit, 7);
   EXPECT_THAT(Refusal({"jobs", "--state", "runing"}), HasSubstr("did you mean running?"));
   EXPECT_THAT(Refusal({"jobs", "--limit", "0"}), HasSubstr("1 to 1000"));
+  const auto of = Parsed<ClientCommand>({"jobs", "--label", "a=b", "--batch", "xyz"});
+  EXPECT_THAT(of.labels, ElementsAre(Pair("a", "b")));
+  EXPECT_EQ(of.batch, "xyz");
+  EXPECT_THAT(Refusal({"jobs", "--label", "a=b", "--label", "c=d"}), HasSubstr("one label"));
+  EXPECT_THAT(Refusal({"jobs", "--label", "a"}), HasSubstr("KEY=VALUE"));
+}
+
+TEST_F(Commands, ABatchIsMadeShownOrCancelled) {
+  const auto made = Parsed<ClientCommand>(
+      {"batch", "f", "--owner", "ann", "--priority", "60", "--label", "a=b", "--key", "once", "--force"});
+  EXPECT_EQ(made.kind, Kind::kBatch);
+  EXPECT_EQ(made.owner, "ann");
+  EXPECT_EQ(made.priority, 60);
+  EXPECT_THAT(made.labels, ElementsAre(Pair("a", "b")));
+  EXPECT_EQ(made.key, "once");
+  EXPECT_TRUE(made.overwrite);
+  const auto shown = Parsed<ClientCommand>({"batch", "--show", "abc", "--wait"});
+  EXPECT_EQ(shown.kind, Kind::kBatchShow);
+  EXPECT_THAT(shown.ids, ElementsAre("abc"));
+  EXPECT_TRUE(shown.wait);
+  const auto cancelled = Parsed<ClientCommand>({"batch", "--cancel", "abc"});
+  EXPECT_EQ(cancelled.kind, Kind::kBatchCancel);
+  EXPECT_THAT(cancelled.ids, ElementsAre("abc"));
+  EXPECT_THAT(Refusal({"batch", "--show", "a", "--cancel", "b"}), HasSubstr("one of them"));
+  EXPECT_THAT(Refusal({"batch", "f", "--show", "a"}), HasSubstr("one of them"));
+  EXPECT_THAT(Refusal({"batch", "f", "--priority", "101"}), HasSubstr("0 to 100"));
+}
+
+TEST_F(Commands, ResultsAreFetchedAndJobsChanged) {
+  auto fetched = Parsed<ClientCommand>({"fetch", "abc", "crop.mp4", "-o", "x.mp4", "--force"});
+  EXPECT_EQ(fetched.kind, Kind::kFetch);
+  EXPECT_THAT(fetched.ids, ElementsAre("abc"));
+  EXPECT_EQ(fetched.name, "crop.mp4");
+  EXPECT_EQ(fetched.file, "x.mp4");
+  EXPECT_TRUE(fetched.overwrite);
+  fetched = Parsed<ClientCommand>({"fetch", "abc"});
+  EXPECT_THAT(fetched.name + fetched.file, IsEmpty());
+  EXPECT_THAT(Refusal({"fetch"}), HasSubstr("weir fetch ID"));
+  EXPECT_THAT(Refusal({"fetch", "a", "b", "c"}), HasSubstr("'c'"));
+
+  const auto changed =
+      Parsed<ClientCommand>({"change", "a", "b", "--priority", "7", "--label", "k=v", "--unlabel", "x"});
+  EXPECT_EQ(changed.kind, Kind::kChange);
+  EXPECT_THAT(changed.ids, ElementsAre("a", "b"));
+  EXPECT_EQ(changed.priority, 7);
+  EXPECT_THAT(changed.labels, ElementsAre(Pair("k", "v")));
+  EXPECT_THAT(changed.unlabel, ElementsAre("x"));
+  EXPECT_THAT(Refusal({"change", "a"}), HasSubstr("nothing to change"));
+  EXPECT_THAT(Refusal({"change", "--priority", "7"}), HasSubstr("no job"));
+
+  EXPECT_THAT(Parsed<ClientCommand>({"retry", "a", "--output", "x", "--output", "y"}).outputs, ElementsAre("x", "y"));
+  EXPECT_EQ(Parsed<ClientCommand>({"submit", "crop", "a", "--plan"}).kind, Kind::kPlan);
+  EXPECT_THAT(Refusal({"submit", "crop", "a", "--plan", "--wait"}), HasSubstr("--plan submits nothing"));
+}
+
+TEST_F(Commands, ServeSpeaksJsonToo) {
+  const auto serve = Parsed<ServeCommand>({"serve", "--json"});
+  EXPECT_TRUE(serve.json);
+  EXPECT_THAT(serve.sources.flags, ElementsAre(Pair("--log-format", "json")));
+  EXPECT_THAT(Parsed<ServeCommand>({"serve", "--json", "--log-format", "text"}).sources.flags,
+              ElementsAre(Pair("--log-format", "text")));
+  EXPECT_THAT(Parsed<TextCommand>({"completion", "bash", "--json"}).text,
+              AllOf(HasSubstr(R"({"ok":true,"shell":"bash","script":"# weir completions)"), HasSubstr("}\n")));
 }
 
 TEST_F(Commands, ServeCollectsItsFlagsAndTheConfigurationTakesTheSame) {
@@ -190,20 +254,33 @@ TEST_F(Commands, TokensNeedANameAndScopes) {
   EXPECT_THAT(Refusal({"token", "add", "ci", "--scopes", "write"}), HasSubstr("--scopes: 'write'"));
 }
 
-// Runs it with an environment that has no settings in it.
-std::string Printed(const auto& command, const auto& run) {
-  const auto before = os::Environment();
-  for (const auto& [name, value] : before) {
-    if (name.starts_with("WEIR_")) {
-      ::unsetenv(name.c_str());
+// While it lives, the environment has no settings in it.
+class WithoutSettings {
+ public:
+  WithoutSettings() {
+    for (const auto& [name, value] : before_) {
+      if (name.starts_with("WEIR_")) {
+        ::unsetenv(name.c_str());
+      }
     }
   }
+  WithoutSettings(const WithoutSettings&) = delete;
+  WithoutSettings& operator=(const WithoutSettings&) = delete;
+  ~WithoutSettings() {
+    for (const auto& [name, value] : before_) {
+      ::setenv(name.c_str(), value.c_str(), 1);
+    }
+  }
+
+ private:
+  std::map<std::string, std::string> before_ = os::Environment();
+};
+
+std::string Printed(const auto& command, const auto& run) {
+  const WithoutSettings bare;
   testing::internal::CaptureStdout();
   const auto code = run(command);
   auto text = testing::internal::GetCapturedStdout();
-  for (const auto& [name, value] : before) {
-    ::setenv(name.c_str(), value.c_str(), 1);
-  }
   EXPECT_TRUE(code) << Describe(code.error());
   return text;
 }
@@ -211,12 +288,14 @@ std::string Printed(const auto& command, const auto& run) {
 TEST_F(Commands, TheConfigurationIsCheckedAndShown) {
   const auto file = fs::temp_directory_path() / ("weir-commands-" + std::to_string(::getpid()) + ".toml");
   std::ofstream(file) << "[queue]\nslots = 2\n";
-  const Words options{"--config", file.string(), "--retries", "5", "--data", "/d"};
+  const Words options{"--config",     file.string(), "--retries", "5",         "--data",    file.string() + ".d",
+                      "--media-root", "/tmp",        "--ffmpeg",  "/bin/true", "--ffprobe", "/bin/true"};
   const auto parsed = [&](Words words) {
     words.insert(words.end(), options.begin(), options.end());
     return Parsed<ConfigCommand>(words);
   };
-  EXPECT_THAT(Printed(parsed({"config", "check"}), RunConfig), HasSubstr("is good ('" + file.string() + "')"));
+  EXPECT_THAT(Printed(parsed({"config", "check", "--memory", "1G"}), RunConfig),
+              HasSubstr("is good ('" + file.string() + "')"));
   EXPECT_THAT(Printed(parsed({"config", "show"}), RunConfig),
               AllOf(HasSubstr("\nslots = 2  # " + file.filename().string() + ", line 2\n"),
                     HasSubstr("\nretries = 5  # --retries\n")));
@@ -229,6 +308,7 @@ TEST_F(Commands, TheConfigurationIsCheckedAndShown) {
       Printed(Parsed<TokenCommand>({"token", "add", "ci", "--scopes", "read", "--write", "--config", file.string()}),
               RunToken);
   ASSERT_THAT(said, HasSubstr("weir_"));
+  EXPECT_THAT(said, AllOf(HasSubstr("when it starts"), HasSubstr("SIGHUP")));
   const auto secret = said.substr(said.find("weir_"), 69);
   std::ifstream written(file);
   const std::string text{std::istreambuf_iterator<char>(written), {}};
@@ -241,6 +321,47 @@ TEST_F(Commands, TheConfigurationIsCheckedAndShown) {
               HasSubstr("\"added_to\":\"" + file.string()));
   EXPECT_TRUE(fs::exists(file)) << "made when it is not there";
   fs::remove(file);
+}
+
+TEST_F(Commands, WhatServeWouldRefuseIsNotGood) {
+  const auto folder = fs::temp_directory_path() / ("weir-check-" + std::to_string(::getpid()));
+  fs::create_directories(folder);
+  std::ofstream(folder / "file") << "x";
+  std::ofstream(folder / "empty.toml") << "";
+  const auto data = (folder / "data" / "deep").string();
+  // The last one of two counts.
+  const auto with = [&](const Words& more) {
+    Words all{"config",       "check",
+              "--config",     (folder / "empty.toml").string(),
+              "--data",       data,
+              "--memory",     "1G",
+              "--media-root", folder.string(),
+              "--ffmpeg",     "/bin/true",
+              "--ffprobe",    "/bin/true"};
+    all.insert(all.end(), more.begin(), more.end());
+    const WithoutSettings bare;
+    const auto code = RunConfig(Parsed<ConfigCommand>(all));
+    return code ? Error{.code = ErrorCode::kInternal, .detail = "good"} : code.error();
+  };
+  EXPECT_EQ(with({}).detail, "good");
+  EXPECT_FALSE(fs::exists(folder / "data")) << "looking makes nothing";
+  auto error = with({"--memory", "16M"});
+  EXPECT_EQ(error.code, ErrorCode::kOverBudget);
+  EXPECT_THAT(error.detail, HasSubstr("weir itself"));
+  EXPECT_EQ(with({"--memory", "40M", "--largest-body", "64M"}).code, ErrorCode::kOverBudget);
+  error = with({"--listen", "0.0.0.0:4545"});
+  EXPECT_EQ(error.code, ErrorCode::kForbidden);
+  EXPECT_THAT(error.detail, HasSubstr("no tokens"));
+  error = with({"--media-root", (folder / "none").string()});
+  EXPECT_EQ(error.code, ErrorCode::kOutputFolder);
+  EXPECT_THAT(error.detail, HasSubstr("none"));
+  EXPECT_EQ(with({"--data", (folder / "file" / "data").string()}).code, ErrorCode::kOutputFolder);
+  EXPECT_EQ(with({"--log-file", folder.string()}).code, ErrorCode::kOutputUnwritable);
+  EXPECT_EQ(with({"--log-file", (folder / "none" / "log").string()}).code, ErrorCode::kOutputUnwritable);
+  EXPECT_EQ(with({"--log-file", (folder / "log").string()}).detail, "good");
+  EXPECT_FALSE(fs::exists(folder / "log"));
+  EXPECT_EQ(with({"--ffmpeg", "/nonexistent/ffmpeg"}).code, ErrorCode::kToolMissing);
+  fs::remove_all(folder);
 }
 
 TEST_F(Commands, EveryCommandExplainsItself) {

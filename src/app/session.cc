@@ -6,12 +6,21 @@
 #include "app/toolbox.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "os/cgroup.h"
+#include "media/plan.h"
 #include "os/proc.h"
-#include "os/sandbox.h"
 
 namespace weir::app {
 namespace {
+
+std::string Joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const auto& word : words) {
+    text += (text.empty() ? "" : ", ") + word;
+  }
+  return text;
+}
+
+}  // namespace
 
 Result<BudgetFacts> DecideBudget(const Settings& settings, const os::CgroupRoot& cgroups) {
   BudgetFacts budget;
@@ -37,15 +46,16 @@ Result<BudgetFacts> DecideBudget(const Settings& settings, const os::CgroupRoot&
   return budget;
 }
 
-std::string Joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const auto& word : words) {
-    text += (text.empty() ? "" : ", ") + word;
+Status CheckLayers(const Settings& settings, const os::SandboxSupport& support) {
+  const auto missing = support.Missing();
+  if (missing.empty() || !settings.require_sandbox) {
+    return {};
   }
-  return text;
+  return Fail(Error{.code = ErrorCode::kSandbox,
+                    .detail = "this machine lacks sandbox layers: " + Joined(missing) +
+                              "; without --require-sandbox the others are used"}
+                  .With("missing", Joined(missing)));
 }
-
-}  // namespace
 
 Result<std::unique_ptr<Session>> Session::Open(boost::asio::io_context& loop, const Settings& settings,
                                                bool fresh_self_test,
@@ -69,19 +79,15 @@ Result<std::unique_ptr<Session>> Session::Open(boost::asio::io_context& loop, co
   if (walls.support.seccomp) {
     WEIR_ASSIGN(walls.seccomp, os::BuildSeccomp());
   }
+  WEIR_TRY(CheckLayers(settings, walls.support));
   if (const auto missing = walls.support.Missing(); !missing.empty()) {
-    if (settings.require_sandbox) {
-      return Fail(Error{.code = ErrorCode::kSandbox,
-                        .detail = "this machine lacks sandbox layers: " + Joined(missing) +
-                                  "; without --require-sandbox the others are used"}
-                      .With("missing", Joined(missing)));
-    }
     session->warnings_.push_back("sandbox layers missing here: " + Joined(missing) +
                                  "; children run without them (--require-sandbox refuses that)");
   }
 
   WEIR_ASSIGN(session->budget_, DecideBudget(settings, walls.cgroups));
-  session->ledger_ = std::make_unique<memory::Ledger>(session->budget_.total, session->budget_.own_use);
+  session->ledger_ =
+      std::make_unique<memory::Ledger>(session->budget_.total, session->budget_.own_use, media::SharedPages());
 
   session->admission_ = std::make_unique<jobs::ImmediateAdmission>(loop, *session->ledger_);
 

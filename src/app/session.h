@@ -14,6 +14,8 @@
 #include "base/result.h"
 #include "jobs/run.h"
 #include "memory/ledger.h"
+#include "os/cgroup.h"
+#include "os/sandbox.h"
 #include "process/child.h"
 #include "store/work_folder.h"
 
@@ -27,6 +29,12 @@ struct BudgetFacts {
   bool limited_by_cgroup = false;
   Bytes own_use;
 };
+
+// What there is to spend, and what of it this process keeps for itself. `cgroups` is looked at where no amount is
+// given. Errors: kOverBudget, kSystem.
+Result<BudgetFacts> DecideBudget(const Settings& settings, const os::CgroupRoot& cgroups);
+// Whether a layer of the sandbox is missing that is required. Errors: kSandbox.
+Status CheckLayers(const Settings& settings, const os::SandboxSupport& support);
 
 // What this process reserves for itself: the command line was measured at 8.2 MiB at most (docs/BENCHMARKS.md).
 inline constexpr Bytes kOwnUse = Bytes::Mib(10);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/json.hpp>
 #include <chrono>
 #include <optional>
@@ -62,17 +63,75 @@ std::string Summary(const json::value& system) {
   return text + (IsTrue(system, "draining") ? ", draining" : "");
 }
 
-std::string Child(const json::value& child) {
+// Below, lines are cut: there is hardly room for more of them either.
+constexpr unsigned kNarrow = 60;
+
+// What belongs under one name, in as many lines as it takes.
+void Put(std::vector<std::string>& lines, const std::string& name, const std::vector<std::string>& parts,
+         unsigned columns) {
+  std::string line = fmt::format("{:<10}", name);
+  bool fresh = true;
+  for (const auto& part : parts) {
+    // With the comma that may follow.
+    if (!fresh && columns >= kNarrow && line.size() + 2 + part.size() + 1 > columns) {
+      lines.push_back(line + ",");
+      line = std::string(10, ' ');
+      fresh = true;
+    }
+    line += (fresh ? "" : ", ") + part;
+    fresh = false;
+  }
+  lines.push_back(std::move(line));
+}
+
+// How wide the columns of the children are. Where they do not fit, ids are shortened first, then plans: what is
+// measured is never cut.
+struct Widths {
+  std::size_t job = 16;
+  std::size_t recipe = 10;
+  std::size_t plan = 20;
+  bool shorten = false;
+};
+constexpr std::size_t kMeasured = 44;  // MEMORY, LEASE, USED and FOR, with the gaps before them
+Widths WidthsFor(unsigned columns) {
+  Widths widths;
+  widths.shorten = columns > 0;
+  const auto too_many = [&] {
+    const std::size_t all = widths.job + 2 + widths.recipe + 2 + widths.plan + kMeasured;
+    return columns > 0 && all > columns ? all - columns : 0;
+  };
+  widths.job -= std::min<std::size_t>(too_many(), 16 - 8);
+  widths.recipe -= std::min<std::size_t>(too_many(), 1);  // "thumbnail"
+  widths.plan -= std::min<std::size_t>(too_many(), 20 - 4);
+  return widths;
+}
+
+// ".." stands for what does not fit.
+std::string Shortened(const std::string& text, std::size_t width) {
+  const std::string whole = Fitted(text, static_cast<unsigned>(width));
+  return whole.size() == text.size() ? text : Fitted(text, static_cast<unsigned>(width - 2)) + "..";
+}
+
+std::string Row(const Widths& widths, const std::string& job, const std::string& recipe, const std::string& plan,
+                const std::array<std::string, 4>& measured) {
+  const auto fit = [&](const std::string& text, std::size_t width) {
+    return fmt::format("{:<{}}", widths.shorten ? Shortened(text, width) : text, width);
+  };
+  return fmt::format("{}  {}  {}  {:>10}  {:>10}  {:>5}  {:>11}", fit(job, widths.job), fit(recipe, widths.recipe),
+                     fit(plan, widths.plan), measured[0], measured[1], measured[2], measured[3]);
+}
+
+std::string Child(const json::value& child, const Widths& widths) {
   const auto lease = BytesAt(child, {"lease_bytes"});
   const auto memory = BytesAt(child, {"memory_bytes"});
   const double share = lease && memory && lease->count() > 0
                            ? static_cast<double>(memory->count()) / static_cast<double>(lease->count())
                            : 0;
   const auto seconds = NumberAt(child, {"seconds"});
-  return fmt::format("{:<16}  {:<10}  {:<20}  {:>10}  {:>10}  {:>3.0f} %  {:>10}", Printable(TextAt(child, {"job"})),
-                     Printable(TextAt(child, {"recipe"})), Printable(TextAt(child, {"plan"})),
-                     memory ? ToString(*memory) : "?", lease ? ToString(*lease) : "?", std::min(share, 9.99) * 100,
-                     seconds ? AsTime(*seconds) : "?");
+  return Row(widths, Printable(TextAt(child, {"job"})), Printable(TextAt(child, {"recipe"})),
+             Printable(TextAt(child, {"plan"})),
+             {memory ? ToString(*memory) : "?", lease ? ToString(*lease) : "?",
+              fmt::format("{:.0f} %", std::min(share, 9.99) * 100), seconds ? AsTime(*seconds) : "?"});
 }
 
 }  // namespace
@@ -89,34 +148,40 @@ std::string SystemAsText(const json::value& system, const Between& between, unsi
     lines.push_back("memory    " + Amount(system, {"memory", "leased_bytes"}) + " leased of " +
                     Amount(system, {"memory", "budget_bytes"}));
   }
-  lines.push_back("          " + Amount(system, {"memory", "available_bytes"}) + " available, " +
-                  Amount(system, {"memory", "own_bytes"}) + " for weir itself (measured " +
-                  Amount(system, {"memory", "own_pss_bytes"}) + "), limit kept by " +
-                  Printable(TextAt(system, {"memory", "backend"})));
-  lines.push_back("queue     " + Count(system, {"queue", "waiting"}) + " of " + Count(system, {"queue", "limit"}) +
-                  " wait, " + Count(system, {"queue", "running"}) + " of " + Count(system, {"queue", "slots"}) +
-                  " slots taken, " + Count(system, {"queue", "needs_waiting"}) + " wait for memory or disk");
-  lines.push_back("jobs      " + Count(system, {"jobs", "succeeded"}) + " succeeded" +
-                  Rate(system, between, {"jobs", "succeeded"}, "jobs") + ", " + Count(system, {"jobs", "failed"}) +
-                  " failed, " + Count(system, {"jobs", "cancelled"}) + " cancelled");
-  lines.push_back("requests  " + Count(system, {"requests", "total"}) +
-                  Rate(system, between, {"requests", "total"}, "requests") + ", " +
-                  Count(system, {"requests", "in_flight"}) + " in flight, " +
-                  Count(system, {"requests", "connections"}) + " connections");
+  Put(lines, "",
+      {Amount(system, {"memory", "available_bytes"}) + " available",
+       Amount(system, {"memory", "own_bytes"}) + " for weir itself (measured " +
+           Amount(system, {"memory", "own_pss_bytes"}) + ")",
+       "limit kept by " + Printable(TextAt(system, {"memory", "backend"}))},
+      columns);
+  Put(lines, "queue",
+      {Count(system, {"queue", "waiting"}) + " of " + Count(system, {"queue", "limit"}) + " wait",
+       Count(system, {"queue", "running"}) + " of " + Count(system, {"queue", "slots"}) + " slots taken",
+       Count(system, {"queue", "needs_waiting"}) + " wait for memory or disk"},
+      columns);
+  Put(lines, "jobs",
+      {Count(system, {"jobs", "succeeded"}) + " succeeded" + Rate(system, between, {"jobs", "succeeded"}, "jobs"),
+       Count(system, {"jobs", "failed"}) + " failed", Count(system, {"jobs", "cancelled"}) + " cancelled"},
+      columns);
+  Put(lines, "requests",
+      {Count(system, {"requests", "total"}) + Rate(system, between, {"requests", "total"}, "requests"),
+       Count(system, {"requests", "in_flight"}) + " in flight",
+       Count(system, {"requests", "connections"}) + " connections"},
+      columns);
   lines.emplace_back();
   const auto running = ListAt(system, {"running"});
+  const Widths widths = WidthsFor(columns);
   if (running.empty()) {
     lines.emplace_back("no child runs");
   } else {
-    lines.push_back(fmt::format("{:<16}  {:<10}  {:<20}  {:>10}  {:>10}  {:>5}  {:>10}", "JOB", "RECIPE", "PLAN",
-                                "MEMORY", "LEASE", "USED", "FOR"));
+    lines.push_back(Row(widths, "JOB", "RECIPE", "PLAN", {"MEMORY", "LEASE", "USED", "FOR"}));
   }
   for (const auto* child : running) {
     if (lines.size() >= kMostChildren || (rows > 0 && lines.size() + 1 >= rows)) {
       lines.push_back("... " + std::to_string(running.size()) + " in all");
       break;
     }
-    lines.push_back(Child(*child));
+    lines.push_back(Child(*child, widths));
   }
   if (rows > 0 && lines.size() > rows) {
     lines.resize(rows);
@@ -145,9 +210,11 @@ Result<int> RunTop(const std::function<Result<json::value>()>& look, const Clien
     const Between between{.before = before ? &*before : nullptr, .seconds = seconds};
     // One row stays free for the cursor, and one for trouble.
     const unsigned rows = streams.output.rows > 4 ? streams.output.rows - 2 : streams.output.rows;
+    // Clearing to the end of a line that is full would take its last character.
+    const unsigned columns = std::max(streams.output.columns, 2U) - 1;
     std::string frame = first ? "\x1b[2J\x1b[H" : "\x1b[H";
     first = false;
-    const std::string text = SystemAsText(system, between, streams.output.columns, rows) + trouble;
+    const std::string text = SystemAsText(system, between, columns, rows) + trouble;
     for (const auto line : SplitLines(text)) {
       frame += std::string(line) + "\x1b[K\r\n";
     }
@@ -171,7 +238,7 @@ Result<int> RunTop(const std::function<Result<json::value>()>& look, const Clien
       return Fail(std::move(fresh).error());
     }
     before.reset();
-    trouble = Fitted(Describe(fresh.error()), streams.output.columns);
+    trouble = Fitted(Describe(fresh.error()), columns);
   }
 }
 

@@ -63,6 +63,38 @@ TEST(Top, ItFitsTheTerminal) {
   EXPECT_THAT(text, HasSubstr("... 50 in all"));
 }
 
+TEST(Top, NothingMeasuredIsCutAtEightyColumns) {
+  auto system = System(1000, 2);
+  auto& memory = system.at("memory").as_object();
+  memory["backend"] = "rlimit-data";
+  memory["available_bytes"] = 1'072'693'248;
+  for (auto& child : system.at("running").as_array()) {
+    auto& members = child.as_object();
+    members["job"] = "abcdefghjkmn2345";
+    members["recipe"] = "thumbnail";
+    members["plan"] = "thrifty, 2 slice threads, lookahead 4";
+    members["memory_bytes"] = 1'072'693'248;
+    members["lease_bytes"] = 1'073'000'000;
+    members["seconds"] = 86'000;
+  }
+  const auto before = System(100, 0);
+  for (const unsigned columns : {79U, 80U, 81U, 95U, 100U, 200U}) {
+    const auto text = SystemAsText(system, {.before = &before, .seconds = 1}, columns, 0);
+    for (const auto line : SplitLines(text)) {
+      EXPECT_LE(line.size(), columns) << line;
+    }
+    EXPECT_THAT(text, AllOf(HasSubstr("limit kept by rlimit-data\n"), HasSubstr("   USED          FOR\n"),
+                            HasSubstr("  100 %  23 h 53 min\n"), HasSubstr("1023.0 MiB  1023.3 MiB  "),
+                            HasSubstr("connections\n"), HasSubstr("thumbnail")));
+  }
+  const auto narrow = SystemAsText(system, {}, 80, 0);
+  EXPECT_THAT(narrow,
+              AllOf(HasSubstr("\nabcdef..  thumbnail  thrifty, 2 sl..  "), Not(HasSubstr("abcdefghjkmn2345"))));
+  const auto wide = SystemAsText(system, {}, 0, 0);
+  EXPECT_THAT(wide, HasSubstr("\nabcdefghjkmn2345  thumbnail   thrifty, 2 slice threads, lookahead 4  1023.0 MiB"));
+  EXPECT_THAT(wide, HasSubstr("), limit kept by rlimit-data\n"));
+}
+
 struct Stage {
   ClientStreams Streams(bool interactive, std::size_t frames) {
     ClientStreams streams;

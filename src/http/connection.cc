@@ -545,8 +545,8 @@ Response Connection::Preflight(const Request& request) {
     response.headers.emplace_back("Access-Control-Allow-Methods", kMethods);
     response.headers.emplace_back(
         "Access-Control-Allow-Headers",
-        "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, "
-        "Range, X-API-Key");
+        "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, If-Range, Last-Event-ID, "
+        "Prefer, Range, X-API-Key");
     response.headers.emplace_back("Access-Control-Max-Age", "600");
   }
   return response;

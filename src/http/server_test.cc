@@ -608,7 +608,8 @@ TEST_F(Http, PagesOfOthersAreRefused) {
   EXPECT_THAT(Ask("OPTIONS /v1 HTTP/1.1\r\nHost: localhost\r\nOrigin: "
                   "https://app.example\r\nAccess-Control-Request-Method: PUT\r\n\r\n"),
               AllOf(StartsWith("HTTP/1.1 204"), HasSubstr("Access-Control-Allow-Methods: GET, "),
-                    HasSubstr("Access-Control-Allow-Headers: Authorization")));
+                    HasSubstr("Access-Control-Allow-Headers: Authorization, Content-Type, Idempotency-Key, If-Match, "
+                              "If-None-Match, If-Range, Last-Event-ID, Prefer, Range, X-API-Key\r\n")));
   EXPECT_EQ(counts_.started, 2);
 }
 

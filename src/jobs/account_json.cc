@@ -95,6 +95,7 @@ json::object PlanAsJson(const media::Plan& plan) {
           {"costs", Text(plan.costs)},
           {"time_ratio", plan.time_ratio},
           {"stream_copy", plan.stream_copy},
+          {"in_company", plan.in_company},
           {"forecast_peak_bytes", Count(plan.forecast.peak)},
           {"lease_bytes", Count(plan.forecast.lease)},
           {"needed_bytes", Count(plan.forecast.needed)},

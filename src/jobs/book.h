@@ -36,6 +36,7 @@ struct ActiveJob {
 
   std::unique_ptr<Run> run;
   std::string plan;
+  Bytes forecast_peak;
   std::optional<media::Progress> progress;
   std::optional<MediaTime> length;  // of the output
   std::int64_t frames = 0;          // forecast; 0: unknown

@@ -33,7 +33,7 @@ void Forecasts::Start(Ask ask, std::function<void(Result<Account>)> answer) {
 }
 
 void Forecasts::AskFor(const Need& need, std::function<void(Result<Grant>)> granted) {
-  waiting_.push_back({.job = need.job, .size = need.ways.front(), .granted = std::move(granted)});
+  waiting_.push_back({.job = need.job, .size = need.ways.front().memory, .granted = std::move(granted)});
   on_change_();
 }
 

@@ -172,18 +172,20 @@ class Run::Impl {
   void RunHelper(const char* purpose, const media::HelperCommand& command, HelperEnd then) {
     const Bytes most = std::min(command.lease, world_.ledger.largest_possible());
     const Bytes usual = std::min(kUsualForProbe, most);
-    WithMemory({.ways = {usual}}, [this, purpose, command, most, usual, then = std::move(then)](std::size_t) {
-      StartHelper(purpose, command, usual < most,
-                  [this, purpose, command, most, then](const auto& text, const auto& words) {
-                    if (text) {
-                      return then(*text, words);
-                    }
-                    WithMemory({.ways = {most}}, [this, purpose, command, then](std::size_t) {
-                      StartHelper(purpose, command, false,
-                                  [then](const auto& answer, const auto& complaints) { then(*answer, complaints); });
-                    });
-                  });
-    });
+    WithMemory(
+        {.ways = {{.memory = usual}}}, [this, purpose, command, most, usual, then = std::move(then)](std::size_t) {
+          StartHelper(purpose, command, usual < most,
+                      [this, purpose, command, most, then](const auto& text, const auto& words) {
+                        if (text) {
+                          return then(*text, words);
+                        }
+                        WithMemory({.ways = {{.memory = most}}}, [this, purpose, command, then](std::size_t) {
+                          StartHelper(purpose, command, false, [then](const auto& answer, const auto& complaints) {
+                            then(*answer, complaints);
+                          });
+                        });
+                      });
+        });
   }
 
   // `then` gets no text when memory ran out and `may_repeat`; other failures end the run.
@@ -359,7 +361,12 @@ class Run::Impl {
     // After a kill at the limit the leaner plan gets the room of the one before it as well.
     const Bytes least = account_.attempts.empty() ? Bytes() : account_.attempts.back().forecast.lease;
     for (std::size_t i = *account_.chosen; i < account_.ladder.plans.size(); ++i) {
-      need.ways.push_back(std::max(account_.ladder.plans[i].forecast.needed, least));
+      const media::Plan& way = account_.ladder.plans[i];
+      need.ways.push_back({.memory = std::max(way.forecast.needed, least),
+                           .processors = way.processors,
+                           .time = way.time_ratio,
+                           .larger = way.larger,
+                           .in_company = way.in_company});
     }
     WithMemory(std::move(need), [this, least](std::size_t way) {
       account_.chosen = *account_.chosen + way;
@@ -461,7 +468,11 @@ class Run::Impl {
   // Killed at its lease: once more with the next plan that needs less.
   void Leaner() {
     const media::Plan& failed = plan();
-    const std::size_t next = *account_.chosen + 1;
+    const auto& plans = account_.ladder.plans;
+    std::size_t next = *account_.chosen + 1;
+    while (next < plans.size() && plans[next].in_company) {
+      ++next;  // hardly leaner
+    }
     if (account_.attempts.size() >= kMostAttempts || next >= account_.ladder.plans.size()) {
       return End(Error{.code = ErrorCode::kOutOfMemory,
                        .detail = "ffmpeg was stopped at its memory limit of " +
@@ -496,7 +507,7 @@ class Run::Impl {
     if (paused_) {
       verification_->Pause(true);
     }
-    WithMemory({.ways = {verification_->needed()}}, [this](std::size_t) {
+    WithMemory({.ways = {{.memory = verification_->needed()}}}, [this](std::size_t) {
       Digest();
       verification_->Start(std::move(lease_));
     });

@@ -40,6 +40,8 @@ const char* NameOf(WaitingFor reason) {
       return "";
     case WaitingFor::kSlot:
       return "slot";
+    case WaitingFor::kProcessor:
+      return "processor";
     case WaitingFor::kMemory:
       return "memory";
     case WaitingFor::kDisk:
@@ -57,10 +59,7 @@ const char* NameOf(WaitingFor reason) {
 class Scheduler::Impl {
  public:
   Impl(const Clock& clock, memory::Ledger& ledger, const SchedulerSettings& settings)
-      : clock_(clock),
-        settings_(settings),
-        line_(settings.ageing),
-        needs_(ledger, settings.patience, settings.disk_reserve) {}
+      : clock_(clock), settings_(settings), line_(settings.ageing), needs_(ledger, settings) {}
 
   Status Enqueue(Place place, bool beyond_limit) {
     if (jobs_.contains(place.id)) {
@@ -145,6 +144,7 @@ class Scheduler::Impl {
     static_cast<Job*>(chosen)->where = Where::kHasSlot;
     ++running_;
     ++started_;
+    needs_.Expect(chosen->id);
     return chosen->id;
   }
 
@@ -166,6 +166,10 @@ class Scheduler::Impl {
       next = next ? std::min(*next, over) : over;
     }
     return next;
+  }
+
+  std::optional<std::pair<std::string, Result<Grant>>> NextGrant() {
+    return needs_.Next(clock_.Now(), draining_ ? 0 : line_.size());
   }
 
   [[nodiscard]] bool Knows(const std::string& id) const { return jobs_.contains(id); }
@@ -210,7 +214,7 @@ class Scheduler::Impl {
   void Reload(const SchedulerSettings& settings) {
     settings_ = settings;
     line_.SetAgeing(settings.ageing);
-    needs_.Reload(settings.patience, settings.disk_reserve);
+    needs_.Reload(settings);
     for (const auto& [id, job] : jobs_) {
       if (job.where == Where::kHasSlot) {
         needs_.SetClaim(id, ClaimOf(job));
@@ -292,9 +296,7 @@ bool Scheduler::draining() const { return impl_->draining(); }
 std::optional<std::string> Scheduler::NextStart() { return impl_->NextStart(); }
 Status Scheduler::Ask(Need need) { return impl_->Ask(std::move(need)); }
 void Scheduler::Withdraw(const std::string& id) { impl_->needs().Withdraw(id); }
-std::optional<std::pair<std::string, Result<Grant>>> Scheduler::NextGrant() {
-  return impl_->needs().Next(impl_->clock().Now());
-}
+std::optional<std::pair<std::string, Result<Grant>>> Scheduler::NextGrant() { return impl_->NextGrant(); }
 std::optional<SteadyTime> Scheduler::NextChange() const { return impl_->NextChange(); }
 WaitingFor Scheduler::ReasonOf(const std::string& id) const { return impl_->ReasonOf(id); }
 std::optional<std::size_t> Scheduler::PositionOf(const std::string& id) const { return impl_->PositionOf(id); }

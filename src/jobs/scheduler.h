@@ -12,14 +12,19 @@
 //   Nothing starves: an owner with a job that may run is passed by every other owner at most once after it has
 //   waited 101 times `ageing`; and within it, a job by those only that came at most 100 times `ageing` after it.
 //
-// Memory. Steps are served in the order of the claims with which their jobs got their slots, then first come. A step
-// gets the first of its ways that fits what is free now: the preferred one without waiting for it, because a leaner
-// way now usually ends before the better one begins. While a step does not fit, those behind it may pass; once it has
-// waited for `patience` nobody does, and what comes back is kept for it. When nothing is leased the first always
-// fits. Disk. What granted steps may write stays reserved on its disk until Remove, Withdraw or the job's next Ask
-// (also when part of it is written already: careful, never short). Steps that wait for disk keep no memory from
-// others, and steps that wait for memory keep no disk; one that has waited for disk beyond `patience` is not passed
-// by others on that disk.
+// Memory. Steps are served in the order of the claims with which their jobs got their slots, then first come. While a
+// step does not fit, those behind it may pass; once it has waited for `patience` nobody does, and what comes back is
+// kept for it. When nothing is leased the first always fits.
+//   Which way. A step with one way is short (a probe, a check) and gets it as soon as it fits. Of a step with
+//   several,
+// that one is taken that ends the queue soonest: as many like it as there are jobs to come (those that ask, those
+// that are about to, and those in line) are imagined beside the steps that work now, in what these leave of memory
+// and processors (memory::BestWay). While that way does not fit, it is waited for, but not beyond `patience`: then
+// the best of those that fit. No step begins while the processors are busy with others: it would end no sooner and
+// take their memory. Without a number of processors, the first way that fits is taken. Disk. What granted steps may
+// write stays reserved on its disk until Remove, Withdraw or the job's next Ask (also when part of it is written
+// already: careful, never short). Steps that wait for disk keep no memory from others, and steps that wait for memory
+// keep no disk; one that has waited for disk beyond `patience` is not passed by others on that disk.
 #pragma once
 
 #include <chrono>
@@ -35,6 +40,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "memory/ledger.h"
+#include "memory/throughput.h"
 
 namespace weir::jobs {
 
@@ -46,6 +52,9 @@ struct SchedulerSettings {
   // A step that has waited this long is not passed any more.
   std::chrono::seconds patience{10};
   Bytes disk_reserve = Bytes::Mib(512);  // stays free on every disk
+  // To be kept busy by the steps that have more than one way; 0: whatever has memory runs.
+  std::size_t processors = 0;
+  double size_weight = 2;  // memory::Room
 };
 
 struct Place {  // of a job in the order
@@ -59,7 +68,7 @@ struct Place {  // of a job in the order
 
 struct Need {
   std::string job;                   // has a slot, and holds no lease any more
-  std::vector<Bytes> ways;           // needs of each way to do it, preferred first, leanest last; never empty
+  std::vector<memory::Way> ways;     // to do it, preferred first, leanest last; never empty
   Bytes disk;                        // that it may write
   std::string disk_name;             // which disk: any text that is the same for the same disk
   std::function<Bytes()> disk_free;  // asked at decisions; without it, or with no `disk`, nothing is reserved
@@ -69,8 +78,8 @@ struct Grant {
   memory::Lease lease;
 };
 
-enum class WaitingFor : std::uint8_t { kNothing, kSlot, kMemory, kDisk, kTime, kPause, kDrain };
-// "slot", "memory", "disk", "time", "pause", "drain"; "" for kNothing.
+enum class WaitingFor : std::uint8_t { kNothing, kSlot, kProcessor, kMemory, kDisk, kTime, kPause, kDrain };
+// "slot", "processor", "memory", "disk", "time", "pause", "drain"; "" for kNothing.
 const char* NameOf(WaitingFor reason);
 
 struct SchedulerFigures {

@@ -8,16 +8,36 @@
 namespace weir::jobs {
 namespace {
 
+// Of a machine: not worth another child.
+constexpr double kIdleProcessors = 0.3;
+// Steps with several ways that are looked at in one turn; those behind them wait for their places.
+constexpr std::size_t kMostPlanned = 8;
+
 bool Writes(const Need& need) { return need.disk != Bytes() && need.disk_free; }
 
 }  // namespace
 
-SchedulerNeeds::SchedulerNeeds(memory::Ledger& ledger, Duration patience, Bytes disk_reserve)
-    : ledger_(ledger), patience_(patience), disk_reserve_(disk_reserve) {}
+SchedulerNeeds::SchedulerNeeds(memory::Ledger& ledger, const SchedulerSettings& settings)
+    : ledger_(ledger), settings_(settings) {}
+
+std::optional<std::size_t> SchedulerNeeds::WayFor(const Need& need, std::size_t jobs) const {
+  return memory::BestWay(need.ways, jobs,
+                         {.memory = ledger_.largest_possible() - working_.own,
+                          .shared = ledger_.shared(),
+                          .processors = static_cast<double>(settings_.processors) - working_.processors,
+                          .size_weight = settings_.size_weight});
+}
 
 std::optional<std::size_t> SchedulerNeeds::WayThatFits(const Need& need) const {
   const Bytes available = ledger_.available();
-  const auto way = std::ranges::find_if(need.ways, [&](Bytes bytes) { return bytes <= available; });
+  if (Planned(need)) {
+    return memory::BestWay(need.ways, 1,
+                           {.memory = available,
+                            .shared = ledger_.shared(),
+                            .processors = static_cast<double>(settings_.processors),
+                            .size_weight = settings_.size_weight});
+  }
+  const auto way = std::ranges::find_if(need.ways, [&](const auto& one) { return one.memory <= available; });
   if (way == need.ways.end()) {
     return std::nullopt;
   }
@@ -30,7 +50,7 @@ std::pair<SchedulerNeeds::Fit, Bytes> SchedulerNeeds::DiskFor(const Need& need) 
   }
   const auto disk = disks_.find(need.disk_name);
   const Bytes reserved = disk == disks_.end() ? Bytes() : disk->second.reserved;
-  const Bytes available = need.disk_free() - reserved - disk_reserve_;
+  const Bytes available = need.disk_free() - reserved - settings_.disk_reserve;
   if (available >= need.disk) {
     return {Fit::kNow, available};
   }
@@ -40,18 +60,19 @@ std::pair<SchedulerNeeds::Fit, Bytes> SchedulerNeeds::DiskFor(const Need& need) 
 std::unexpected<Error> SchedulerNeeds::DiskRefusal(const Need& need, Bytes available) const {
   return Fail(Error{.code = ErrorCode::kDiskFull,
                     .detail = "it may write " + ToString(need.disk) + ", but only " + ToString(available) +
-                              " are free beside the reserve of " + ToString(disk_reserve_)}
+                              " are free beside the reserve of " + ToString(settings_.disk_reserve)}
                   .With("required_bytes", need.disk.count())
                   .With("available_bytes", available.count())
-                  .With("reserve_bytes", disk_reserve_.count()));
+                  .With("reserve_bytes", settings_.disk_reserve.count()));
 }
 
 Status SchedulerNeeds::Ask(Need need, SteadyTime claim, SteadyTime now) {
   EndReservation(need.job);
+  EndWork(need.job);
   if (need.ways.empty()) {
     return Fail(ErrorCode::kInternal, "a step without a way to do it asks for memory");
   }
-  const Bytes leanest = *std::ranges::min_element(need.ways);
+  const Bytes leanest = std::ranges::min(need.ways, {}, &memory::Way::memory).memory;
   if (leanest > ledger_.largest_possible()) {
     return Fail(Error{.code = ErrorCode::kOverBudget,
                       .detail = "the leanest way needs " + ToString(leanest) + " of memory, but " +
@@ -65,7 +86,7 @@ Status SchedulerNeeds::Ask(Need need, SteadyTime claim, SteadyTime now) {
     return DiskRefusal(need, available);
   }
   std::string job = need.job;
-  const auto place = line_.emplace(Key{claim, ++asks_}, Waiting{.need = std::move(need), .asked = now}).first;
+  const auto place = line_.emplace(Key{claim, ++asks_}, Waiting{.need = std::move(need), .short_since = now}).first;
   by_job_.emplace(std::move(job), place);
   return {};
 }
@@ -78,6 +99,13 @@ void SchedulerNeeds::Reserve(const Need& need) {
   disk.reserved += need.disk;
   ++disk.steps;
   reservations_.emplace(need.job, std::pair(need.disk_name, need.disk));
+}
+
+void SchedulerNeeds::EndWork(const std::string& job) {
+  if (const auto ended = by_worker_.extract(job)) {
+    working_.own -= ended.mapped().own;
+    working_.processors = by_worker_.empty() ? 0 : working_.processors - ended.mapped().processors;
+  }
 }
 
 void SchedulerNeeds::EndReservation(const std::string& job) {
@@ -101,21 +129,53 @@ Need SchedulerNeeds::Take(Line::iterator waiting) {
 }
 
 void SchedulerNeeds::Withdraw(const std::string& job) {
+  expected_.erase(job);
   EndReservation(job);
+  EndWork(job);
   if (const auto found = by_job_.find(job); found != by_job_.end()) {
     Take(found->second);
   }
 }
 
-std::optional<std::pair<std::string, Result<Grant>>> SchedulerNeeds::Next(SteadyTime now) {
+SchedulerNeeds::Choice SchedulerNeeds::ChoiceFor(const Waiting& waiting, std::size_t jobs, SteadyTime now) const {
+  const Need& need = waiting.need;
+  if (!Planned(need)) {
+    const auto way = WayThatFits(need);
+    return {.way = way, .reason = WaitingFor::kMemory};
+  }
+  if (working_.processors > static_cast<double>(settings_.processors) - kIdleProcessors && !by_worker_.empty()) {
+    return {.way = {}, .reason = WaitingFor::kProcessor};
+  }
+  const auto best = WayFor(need, jobs);
+  if (best && need.ways[*best].memory <= ledger_.available()) {
+    return {.way = best, .reason = WaitingFor::kMemory};
+  }
+  const bool waited = waiting.short_since && now - *waiting.short_since >= settings_.patience;
+  if (waited || ledger_.lease_count() == 0) {
+    return {.way = WayThatFits(need), .reason = WaitingFor::kMemory};
+  }
+  return {.way = {}, .reason = WaitingFor::kMemory};
+}
+
+std::optional<std::pair<std::string, Result<Grant>>> SchedulerNeeds::Next(SteadyTime now, std::size_t in_line) {
   bool memory_kept = false;  // for one that is out of patience
   bool passing = false;
   std::vector<std::string> disks_kept;
+  const std::size_t jobs = expected_.size() + in_line;  // that will want to work beside those that do
+  std::size_t looked_at = 0;
   for (auto place = line_.begin(); place != line_.end(); ++place) {
     Waiting& waiting = place->second;
-    const bool patient = now - waiting.asked < patience_;
-    const std::optional<std::size_t> way = memory_kept ? std::nullopt : WayThatFits(waiting.need);
-    waiting.reason = WaitingFor::kMemory;
+    if (Planned(waiting.need) && ++looked_at > kMostPlanned) {
+      continue;
+    }
+    const auto [way, reason] = memory_kept ? Choice{} : ChoiceFor(waiting, jobs, now);
+    waiting.reason = reason;
+    if (reason == WaitingFor::kProcessor) {
+      waiting.short_since.reset();
+    } else if (!waiting.short_since) {
+      waiting.short_since = now;
+    }
+    const bool patient = !waiting.short_since || now - *waiting.short_since < settings_.patience;
     if (memory_kept || (!way && patient)) {
       passing = true;
       continue;
@@ -139,7 +199,16 @@ std::optional<std::pair<std::string, Result<Grant>>> SchedulerNeeds::Next(Steady
       memory_kept = true;
       continue;
     }
-    Result<memory::Lease> lease = ledger_.Acquire(waiting.need.ways[*way], "job " + waiting.need.job);
+    const memory::Way& chosen = waiting.need.ways[*way];
+    Result<memory::Lease> lease = ledger_.Acquire(chosen.memory, "job " + waiting.need.job);
+    if (lease && Planned(waiting.need)) {
+      const Working takes{.own = chosen.memory - ledger_.shared(),
+                          .processors = std::min(chosen.processors, static_cast<double>(settings_.processors))};
+      by_worker_.emplace(waiting.need.job, takes);
+      working_.own += takes.own;
+      working_.processors += takes.processors;
+      expected_.erase(waiting.need.job);
+    }
     Need need = Take(place);
     if (!lease) {
       return std::pair(std::move(need.job), Result<Grant>(std::unexpected(std::move(lease).error())));
@@ -161,10 +230,7 @@ void SchedulerNeeds::SetClaim(const std::string& job, SteadyTime claim) {
   found->second = line_.insert(std::move(node)).position;
 }
 
-void SchedulerNeeds::Reload(Duration patience, Bytes disk_reserve) {
-  patience_ = patience;
-  disk_reserve_ = disk_reserve;
-}
+void SchedulerNeeds::Reload(const SchedulerSettings& settings) { settings_ = settings; }
 
 WaitingFor SchedulerNeeds::ReasonOf(const std::string& job) const {
   const auto found = by_job_.find(job);
@@ -174,7 +240,10 @@ WaitingFor SchedulerNeeds::ReasonOf(const std::string& job) const {
 std::optional<SteadyTime> SchedulerNeeds::NextChange(SteadyTime now) const {
   std::optional<SteadyTime> next;
   for (const auto& [key, waiting] : line_) {
-    const SteadyTime over = waiting.asked + patience_;
+    if (!waiting.short_since) {
+      continue;
+    }
+    const SteadyTime over = *waiting.short_since + settings_.patience;
     if (over > now && (!next || over < *next)) {
       next = over;
     }

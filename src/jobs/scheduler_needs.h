@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "base/clock.h"
@@ -19,14 +20,17 @@ namespace weir::jobs {
 class SchedulerNeeds {
  public:
   // `ledger` outlives this.
-  SchedulerNeeds(memory::Ledger& ledger, Duration patience, Bytes disk_reserve);
+  SchedulerNeeds(memory::Ledger& ledger, const SchedulerSettings& settings);
 
+  // A job that has got a slot will ask for its work some time.
+  void Expect(const std::string& job) { expected_.insert(job); }
   // The job does not ask already. Errors: kOverBudget, kDiskFull, kInternal when there is no way.
   Status Ask(Need need, SteadyTime claim, SteadyTime now);
   void Withdraw(const std::string& job);  // also ends its reservation
-  std::optional<std::pair<std::string, Result<Grant>>> Next(SteadyTime now);
+  // `in_line`: jobs that will come after those that have slots.
+  std::optional<std::pair<std::string, Result<Grant>>> Next(SteadyTime now, std::size_t in_line);
   void SetClaim(const std::string& job, SteadyTime claim);
-  void Reload(Duration patience, Bytes disk_reserve);
+  void Reload(const SchedulerSettings& settings);
 
   [[nodiscard]] bool Asks(const std::string& job) const { return by_job_.contains(job); }
   [[nodiscard]] WaitingFor ReasonOf(const std::string& job) const;
@@ -43,31 +47,48 @@ class SchedulerNeeds {
   };
   struct Waiting {
     Need need;
-    SteadyTime asked;
+    std::optional<SteadyTime> short_since;  // of memory or disk
     WaitingFor reason = WaitingFor::kMemory;
   };
   struct Disk {
     Bytes reserved;
     std::size_t steps = 0;
   };
+  struct Working {
+    Bytes own;  // beyond what all share
+    double processors = 0;
+  };
   using Line = std::map<Key, Waiting>;
   enum class Fit : std::uint8_t { kNow, kLater, kNever };
+  struct Choice {
+    std::optional<std::size_t> way;
+    WaitingFor reason = WaitingFor::kMemory;
+  };
 
+  // The way for the first of `jobs` steps beside those that work; that of the ways that fit what is free now.
+  [[nodiscard]] std::optional<std::size_t> WayFor(const Need& need, std::size_t jobs) const;
   [[nodiscard]] std::optional<std::size_t> WayThatFits(const Need& need) const;
+  [[nodiscard]] bool Planned(const Need& need) const { return settings_.processors > 0 && need.ways.size() > 1; }
+  // Its way now, or what it waits for.
+  [[nodiscard]] Choice ChoiceFor(const Waiting& waiting, std::size_t jobs, SteadyTime now) const;
   // With what is free on the disk of `need` beyond reservations and reserve.
   [[nodiscard]] std::pair<Fit, Bytes> DiskFor(const Need& need) const;
   [[nodiscard]] std::unexpected<Error> DiskRefusal(const Need& need, Bytes available) const;
   void Reserve(const Need& need);
   void EndReservation(const std::string& job);
+  void EndWork(const std::string& job);
   Need Take(Line::iterator waiting);
 
   memory::Ledger& ledger_;
-  Duration patience_;
-  Bytes disk_reserve_;
+  SchedulerSettings settings_;
   Line line_;
   std::unordered_map<std::string, Line::iterator> by_job_;
   std::unordered_map<std::string, std::pair<std::string, Bytes>> reservations_;  // by job: disk, how much
   std::unordered_map<std::string, Disk> disks_;                                  // with reservations only
+  std::unordered_set<std::string> expected_;  // have a slot, and have not begun their work
+  // Steps that were planned, and the sum of them. What short steps hold comes back soon, and is not planned with.
+  std::unordered_map<std::string, Working> by_worker_;
+  Working working_;
   std::uint64_t asks_ = 0;
   std::uint64_t passed_ = 0;
 };

@@ -267,10 +267,10 @@ class Simulation {
     job.asked = clock_.Now();
     Need need{.job = IdOf(i)};
     const Bytes first = Bytes::Mib(20 + Below(380));
-    need.ways = {first, first * 0.6, first * 0.35};
+    need.ways = {{.memory = first}, {.memory = first * 0.6}, {.memory = first * 0.35}};
     need.ways.resize(1 + Below(3));
     if (job.large) {
-      need.ways = {(kBudget - kOwnUse) * 0.9};
+      need.ways = {{.memory = (kBudget - kOwnUse) * 0.9}};
     }
     job.disk = Below(2);
     need.disk = OneIn(3) ? Bytes() : Bytes::Mib(1 + Below(OneIn(10) ? 7000 : 1500));
@@ -278,7 +278,7 @@ class Simulation {
       if (OneIn(2)) {
         need.disk = Bytes::Gib(30);
       } else {
-        need.ways = {kBudget};
+        need.ways = {{.memory = kBudget}};
       }
     }
     need.disk_name = std::to_string(job.disk);

@@ -53,7 +53,7 @@ class SchedulerTest : public ::testing::Test {
                 return Bytes(free_[disk_name]);
               }};
     for (const std::uint64_t way : ways) {
-      need.ways.emplace_back(way);
+      need.ways.push_back({.memory = Bytes(way)});
     }
     return scheduler_->Ask(std::move(need));
   }

@@ -95,7 +95,11 @@ JobView JobService::Impl::ViewOf(const ActiveJob& job) const {
     view.live->progress = job.progress;
     view.live->length = job.length;
     view.live->frames = job.frames;
-    view.live->memory = job.memory;
+    view.live->memory = job.progress ? job.memory : Bytes();
+    view.live->plan = job.plan;
+    view.live->forecast_peak = job.forecast_peak;
+    // Whoever waits holds nothing, though it may have had a lease for the step before.
+    view.live->lease = view.live->waiting_for == WaitingFor::kNothing ? job.lease : Bytes();
   }
   return view;
 }
@@ -198,14 +202,25 @@ Status JobService::Impl::CheckRoom(std::size_t more) const {
     return Fail(Error{.code = ErrorCode::kBusy, .detail = "weir is about to end; come again when it is back"}.With(
         "retry_after_seconds", std::uint64_t{5}));
   }
+  if (more > order_.most_queued) {
+    return Fail(Error{.code = ErrorCode::kBadParameters,
+                      .detail = std::to_string(more) + " jobs at once never fit the queue: at most " +
+                                std::to_string(order_.most_queued) +
+                                " may wait; send fewer at a time, or configure more (queue.most_queued)"}
+                    .With("jobs", std::uint64_t{more})
+                    .With("limit", std::uint64_t{order_.most_queued}));
+  }
   const std::size_t waiting = scheduler_.figures().queued + inserting_;
   if (waiting + more > order_.most_queued) {
-    return Fail(Error{.code = ErrorCode::kBusy,
-                      .detail = std::to_string(waiting) + " jobs are waiting and at most " +
-                                std::to_string(order_.most_queued) + " may; come again later"}
-                    .With("waiting", std::uint64_t{waiting})
-                    .With("limit", std::uint64_t{order_.most_queued})
-                    .With("retry_after_seconds", std::uint64_t{10}));
+    return Fail(
+        Error{.code = ErrorCode::kBusy,
+              .detail = std::to_string(waiting) + " jobs are waiting and at most " +
+                        std::to_string(order_.most_queued) + " may, so " +
+                        (more == 1 ? "there is no room for another" : std::to_string(more) + " more do not fit") +
+                        "; come again later"}
+            .With("waiting", std::uint64_t{waiting})
+            .With("limit", std::uint64_t{order_.most_queued})
+            .With("retry_after_seconds", std::uint64_t{10}));
   }
   return {};
 }
@@ -249,7 +264,8 @@ void JobService::Impl::Submit(const Submission& submission, Answer answer) {
     JobRecord record = RecordOf(submission, stored);
     if (!submission.idempotency_key.empty()) {
       record.idempotency_key = submission.idempotency_key;
-      record.request_digest = record.recipe + " " + record.request;
+      record.request_digest =
+          record.recipe + " " + record.request + " " + record.labels + " " + std::to_string(record.priority);
       WEIR_ASSIGN(auto earlier, Earlier(record));
       if (earlier) {
         return earlier;
@@ -513,22 +529,20 @@ void JobService::Impl::Shutdown(std::chrono::milliseconds grace, std::function<v
   stopping_ = true;
   on_stopped_ = std::move(done);
   scheduler_.SetDraining(true);
+  // Time would do nothing for them, and nobody can resume them any more.
+  for (auto& [id, job] : book_.awake()) {
+    if (job.record.paused) {
+      GoBack(job);
+    }
+  }
   grace_.expires_after(grace);
   grace_.async_wait(alive_.Guard([this](const boost::system::error_code& error) {
     if (error) {
       return;
     }
-    const Error leave{.code = ErrorCode::kTerminated, .detail = "weir was told to end"};
-    forecasts_.CancelAll(leave);
+    forecasts_.CancelAll(ToldToEnd());
     for (auto& [id, job] : book_.awake()) {
-      if (job.ending || job.record.state == JobState::kQueued) {
-        continue;
-      }
-      job.leaving = true;
-      // Without a run, its attempt is being written; Begin will see.
-      if (job.run) {
-        job.run->Cancel(leave);
-      }
+      GoBack(job);
     }
     // Whatever does not end by itself now is ended by destruction, and found by the next life.
     grace_.expires_after(kStoppingLimit);
@@ -539,6 +553,18 @@ void JobService::Impl::Shutdown(std::chrono::milliseconds grace, std::function<v
     }));
   }));
   AwaitShutdown();
+}
+
+// What works goes back to the queue, and stays there for the next life.
+void JobService::Impl::GoBack(ActiveJob& job) {
+  if (job.ending || job.leaving || job.record.state == JobState::kQueued) {
+    return;
+  }
+  job.leaving = true;
+  // Without a run, its attempt is being written; Begin will see.
+  if (job.run) {
+    job.run->Cancel(ToldToEnd());
+  }
 }
 
 // Not everything that ends says so here.
@@ -640,6 +666,7 @@ Result<JobView> JobService::Find(const std::string& id) { return impl_->Find(id)
 Result<JobViewPage> JobService::List(const store::JobFilter& filter, std::int64_t before, std::size_t limit) {
   return impl_->List(filter, before, limit);
 }
+Result<std::int64_t> JobService::LastEventId() { return impl_->LastEventId(); }
 Result<std::vector<store::EventRecord>> JobService::Events(const std::string& job, std::int64_t after,
                                                            std::size_t limit) {
   return impl_->Events(job, after, limit);

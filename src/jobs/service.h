@@ -75,6 +75,9 @@ struct Live {  // of a job that is not final
   std::optional<MediaTime> length;  // of the output
   std::int64_t frames = 0;          // forecast; 0: unknown
   Bytes memory;                     // highest sampled so far, of the working child
+  std::string plan;                 // by which it works or is checked; "" before
+  Bytes forecast_peak;              // of that plan
+  Bytes lease;                      // that it holds now, also while it is paused
 };
 struct JobView {
   store::JobRecord record;
@@ -148,6 +151,7 @@ class JobService final : private Admission {
   Result<JobView> Find(const std::string& id);  // kNotFound
   Result<JobViewPage> List(const store::JobFilter& filter, std::int64_t before, std::size_t limit);
   Result<std::vector<store::EventRecord>> Events(const std::string& job, std::int64_t after, std::size_t limit);
+  Result<std::int64_t> LastEventId();  // of all jobs; 0: there is none
   // What its children used over time: JSON, see docs/API.md. kNotFound.
   Result<std::string> Timeline(const std::string& id);
 

@@ -39,6 +39,7 @@ class JobService::Impl {
   Result<std::vector<store::EventRecord>> Events(const std::string& job, std::int64_t after, std::size_t limit) {
     return parts_.store.Events(job, after, limit);
   }
+  Result<std::int64_t> LastEventId() { return parts_.store.LastEventId(); }
   Result<std::string> TimelineOf(const std::string& id);
   void Cancel(const std::string& id, Answer answer);
   void Pause(const std::string& id, bool paused, Answer answer);
@@ -99,6 +100,8 @@ class JobService::Impl {
   void AwaitRetention();
   void CheckShutdown();
   void AwaitShutdown();
+  void GoBack(ActiveJob& job);
+  static Error ToldToEnd() { return {.code = ErrorCode::kTerminated, .detail = "weir was told to end"}; }
 
   // --- service_work.cc: everything that may change who runs ends in TakeTurn, once for any number of changes in a
   // row
@@ -112,7 +115,8 @@ class JobService::Impl {
   RunHooks HooksOf(const std::string& id);
   void PublishWhenWritten(const std::string& id, const Account& account, std::function<void(Status)> go);
   void Ended(const std::string& id, Outcome outcome);
-  void Finish(ActiveJob& job, store::JobState state);
+  // `why` of a failure, for those who read the log.
+  void Finish(ActiveJob& job, store::JobState state, const std::string& why = {});
   void Leave(const std::string& id);
   void Disown(const std::string& id);
   void Requeue(ActiveJob& job, const std::string& why, std::optional<std::chrono::milliseconds> backoff);

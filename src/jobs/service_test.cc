@@ -171,6 +171,55 @@ TEST_F(ServiceTest, TheSameKeyIsTheSameJobAndNoOther) {
   EXPECT_EQ(store_->List({}, 0, 10)->jobs.size(), 1U);
 }
 
+TEST_F(ServiceTest, TheSameKeyWithAnotherPriorityOrOtherLabelsIsAnotherRequest) {
+  Open({.slots = 0});
+  Submission first = Crop();
+  first.idempotency_key = "k";
+  first.priority = 3;
+  first.labels = {{"a", "1"}};
+  ASSERT_TRUE(Submit(first));
+  EXPECT_TRUE(Submit(first));
+  Submission other = first;
+  other.priority = 90;
+  EXPECT_EQ(Submit(other).error().code, ErrorCode::kConflict);
+  other = first;
+  other.labels = {{"a", "2"}};
+  EXPECT_EQ(Submit(other).error().code, ErrorCode::kConflict);
+}
+
+TEST_F(ServiceTest, WhatIsPausedDoesNotKeepTheServiceFromEnding) {
+  Service& service = Open();
+  const auto accepted = Submit(Crop());
+  ASSERT_TRUE(accepted);
+  const std::string id = accepted->record.id;
+  RunUntil([&] { return service.figures().running.size() == 1; });
+  ASSERT_TRUE(Ask([&](Answer answer) { service.Pause(id, std::move(answer)); }));
+  bool stopped = false;
+  service.Shutdown(10min, [&] { stopped = true; });
+  RunUntil([&] { return stopped; });
+  const auto found = store_->Find(id);
+  EXPECT_EQ((*found)->state, JobState::kQueued);
+  EXPECT_TRUE((*found)->paused);
+}
+
+TEST_F(ServiceTest, WhatHasEndedIsNotPausedAndItsLogSaysWhy) {
+  Service& service = Open({.slots = 0});
+  const auto accepted = Submit(Crop());
+  ASSERT_TRUE(accepted);
+  const std::string id = accepted->record.id;
+  ASSERT_TRUE(Ask([&](Answer answer) { service.Pause(id, std::move(answer)); }));
+  const auto cancelled = Ask([&](Answer answer) { service.Cancel(id, std::move(answer)); });
+  ASSERT_TRUE(cancelled);
+  EXPECT_FALSE(cancelled->record.paused);
+  service_.reset();
+  Open();
+  std::ofstream(folder_ / "media" / "words.mp4") << "these are words";
+  const auto wrong = Submit(Crop("words.mp4"));
+  ASSERT_TRUE(wrong);
+  ASSERT_EQ(End(wrong->record.id).record.state, JobState::kFailed);
+  EXPECT_NE(service_->Events(wrong->record.id, 0, 100)->back().data.find("not a media file"), std::string::npos);
+}
+
 TEST_F(ServiceTest, TheQueueHasALimitAndSaysSo) {
   Service& service = Open({.slots = 0, .most_queued = 2});
   EXPECT_TRUE(Submit(Crop()));
@@ -323,12 +372,14 @@ TEST_F(ServiceTest, ABatchWithOneBadJobIsNotAcceptedAtAll) {
   EXPECT_EQ(SubmitBatch({}).error().code, ErrorCode::kBadParameters);
   EXPECT_EQ(SubmitBatch({.jobs = std::vector<Submission>(kMostInBatch + 1, Crop())}).error().code,
             ErrorCode::kBadParameters);
-  EXPECT_EQ(SubmitBatch({.jobs = std::vector<Submission>(5, Crop())}).error().code, ErrorCode::kBusy);
+  // Coming again would not help.
+  EXPECT_EQ(SubmitBatch({.jobs = std::vector<Submission>(5, Crop())}).error().code, ErrorCode::kBadParameters);
   EXPECT_EQ(store_->Active(0, 100)->size(), 0U);
   // What was refused holds no places.
   service.SetDraining(true);
   EXPECT_TRUE(SubmitBatch({.jobs = std::vector<Submission>(4, Crop())}));
   EXPECT_EQ(Submit(Crop()).error().code, ErrorCode::kBusy);
+  EXPECT_EQ(SubmitBatch({.jobs = std::vector<Submission>(2, Crop())}).error().code, ErrorCode::kBusy);
 }
 
 TEST_F(ServiceTest, TheSameKeyIsTheSameBatch) {

@@ -17,6 +17,7 @@ using store::JobState;
 // Progress reaches watchers at most four times a second for each job.
 constexpr std::chrono::milliseconds kProgressPeriod{250};
 constexpr std::chrono::seconds kLaunchAgain{1};
+constexpr std::size_t kLongestReason = 1000;
 
 }  // namespace
 
@@ -115,7 +116,7 @@ void JobService::Impl::Launch(const std::string& id) {
     scheduler_.Remove(id);
     TakeTurn();
     job->record.outcome = json::serialize(json::object{{"failure", FailureAsJson(*job->unreadable)}});
-    return Finish(*job, JobState::kFailed);
+    return Finish(*job, JobState::kFailed, Describe(*job->unreadable));
   }
   ++job->record.attempt;
   job->record.started = parts_.clock.WallNow();
@@ -148,9 +149,7 @@ void JobService::Impl::LaunchAgain(const std::string& id) {
 void JobService::Impl::Begin(ActiveJob& job) {
   const std::string id = job.record.id;
   if (job.cancelled || job.leaving) {
-    return Ended(id, Outcome{.status = Fail(job.cancelled.value_or(
-                                 Error{.code = ErrorCode::kTerminated, .detail = "weir was told to end"})),
-                             .account = {}});
+    return Ended(id, Outcome{.status = Fail(job.cancelled.value_or(ToldToEnd())), .account = {}});
   }
   jobs::Ask ask{.job = id,
                 .request = job.stored.request,
@@ -182,6 +181,8 @@ RunHooks JobService::Impl::HooksOf(const std::string& id) {
     if (phase == Phase::kWorking && account.chosen) {
       const auto& plan = account.ladder.plans[*account.chosen];
       job->plan = plan.name;
+      job->forecast_peak = plan.forecast.peak;
+      job->lease = plan.forecast.lease;
       job->frames = plan.forecast.frames;
       job->length = plan.expectation.duration;
       book_.Touch(*job);
@@ -306,7 +307,7 @@ void JobService::Impl::Ended(const std::string& id, Outcome outcome) {
   if (pause) {
     Requeue(*job, Describe(error), pause);
   } else {
-    Finish(*job, JobState::kFailed);
+    Finish(*job, JobState::kFailed, Describe(error));
   }
 }
 
@@ -340,10 +341,11 @@ void JobService::Impl::Park(ActiveJob& job) {
   auto outcome = ParsedObject(job.record.outcome);
   outcome["failure"] = FailureAsJson(parked);
   job.record.outcome = json::serialize(outcome);
-  Finish(job, JobState::kFailed);
+  Finish(job, JobState::kFailed, parked.detail);
 }
 
-void JobService::Impl::Finish(ActiveJob& job, JobState state) {
+void JobService::Impl::Finish(ActiveJob& job, JobState state, const std::string& why) {
+  job.record.paused = false;
   book_.Enter(job, state);
   job.ending = true;
   const std::string id = job.record.id;
@@ -352,7 +354,7 @@ void JobService::Impl::Finish(ActiveJob& job, JobState state) {
       log::Warning(Describe(removed.error()));
     }
   }
-  book_.Save(job, "state", {}, [this, id] { Leave(id); }, true);
+  book_.Save(job, "state", why.substr(0, kLongestReason), [this, id] { Leave(id); }, true);
 }
 
 // Whoever waited for the end hears of it.

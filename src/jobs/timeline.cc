@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 
 #include "jobs/account_json.h"
+#include "media/json_text.h"
 
 namespace weir::jobs {
 namespace {
@@ -54,7 +55,7 @@ std::string Timeline::AsJson() const {
                                    {"resident_bytes", sample.resident.count()},
                                    {"lease_bytes", sample.lease.count()}});
   }
-  return json::serialize(json::object{{"attempt", attempt_}, {"samples", std::move(samples)}});
+  return media::JsonText(json::object{{"attempt", attempt_}, {"samples", std::move(samples)}});
 }
 
 }  // namespace weir::jobs

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -22,7 +24,8 @@ bool Has(std::string_view text, Sentences sentences) {
   return std::ranges::any_of(sentences, [&](std::string_view sentence) { return Has(text, sentence); });
 }
 
-// "[png @ 0x55bb] [IMGUTILS @ 0x7ffc] Picture size ..." -> "Picture size ...". Also without our own input's name.
+// "[png @ 0x55bb] [IMGUTILS @ 0x7ffc] Picture size ..." -> "Picture size ...". Also without our own input's name, and
+// without the advice to look into ffmpeg's documentation for an option that is ours to set.
 std::string_view Bare(std::string_view line) {
   line = weir::Trim(line);
   while (line.starts_with('[')) {
@@ -32,7 +35,7 @@ std::string_view Bare(std::string_view line) {
   }
   const std::string input = std::string(kInputUrl) + ": ";
   if (line.starts_with(input)) line.remove_prefix(input.size());
-  return line;
+  return line.substr(0, line.find(", see the documentation if you wish to increase it"));
 }
 
 std::string Shown(std::string_view line) { return Printable(Bare(line).substr(0, kLongestLine)); }
@@ -94,6 +97,42 @@ constexpr auto kTool = std::to_array<std::string_view>({"Unknown encoder",
                                                         "Missing argument for option",
                                                         "Unknown bitstream filter"});
 
+// The whole number behind the first of `words`.
+std::optional<std::uint64_t> NumberBehind(std::string_view text, std::string_view words) {
+  const std::size_t at = text.find(words);
+  if (at == std::string_view::npos) return std::nullopt;
+  const std::string_view rest = text.substr(at + words.size());
+  return ParseUnsigned(rest.substr(0, rest.find_first_not_of("0123456789")));
+}
+
+// "Picture size 16000x16000 exceeds specified max pixel count 50000000, ...".
+Error TooManyPixels(std::string_view text, const std::string& input_name) {
+  constexpr std::string_view kSize = "Picture size ";
+  const std::size_t says = text.find(kTooManyPixels.front());
+  const std::size_t begin = text.rfind(kSize, says);
+  const std::string_view told = text.substr(begin == std::string_view::npos ? says : begin);
+  const auto width = NumberBehind(told, kSize);
+  const auto height = width ? NumberBehind(told, std::string(kSize) + std::to_string(*width) + "x") : std::nullopt;
+  const auto limit = NumberBehind(told, "max pixel count ");
+  Error error{.code = ErrorCode::kInputTooLarge, .detail = "the input " + input_name};
+  if (!height || !limit || *width > UINT32_MAX || *height > UINT32_MAX) {
+    error.detail += " has a picture with more pixels than --max-pixels allows";
+    return error;
+  }
+  const std::uint64_t pixels = *width * *height;
+  error.detail += " has pictures of " + std::to_string(*width) + "x" + std::to_string(*height) + ", " +
+                  std::to_string(pixels) + " pixels; the limit is " + std::to_string(*limit) + " (--max-pixels)";
+  return std::move(error).With("pixels", pixels).With("limit_pixels", *limit);
+}
+
+// "Number of streams exceeds max_streams parameter (64), ...". How many there are is not told.
+Error TooManyStreams(std::string_view text, const std::string& input_name) {
+  Error error{.code = ErrorCode::kInputTooLarge, .detail = "the input " + input_name + " has more streams than "};
+  const auto limit = NumberBehind(text, "exceeds max_streams parameter (");
+  error.detail += limit ? "the limit of " + std::to_string(*limit) : "are allowed";
+  return limit ? std::move(error).With("limit_streams", *limit) : error;
+}
+
 // Dimensions that no decoder takes; 0x0 is a header that was cut off.
 bool HasAbsurdSize(std::string_view text) {
   const std::size_t at = text.find("Picture size ");
@@ -113,11 +152,10 @@ std::optional<Error> InputProblemOf(std::string_view stderr_text, const std::str
     return Make(code, "the input " + input_name + " " + what, because);
   };
   if (Has(stderr_text, kTooManyPixels)) {
-    return make(ErrorCode::kInputTooLarge, "has a picture with more pixels than --max-pixels allows",
-                Saying(stderr_text, kTooManyPixels));
+    return TooManyPixels(stderr_text, input_name);
   }
   if (Has(stderr_text, kTooManyStreams)) {
-    return make(ErrorCode::kInputTooLarge, "has more streams than are allowed", Saying(stderr_text, kTooManyStreams));
+    return TooManyStreams(stderr_text, input_name);
   }
   if (HasAbsurdSize(stderr_text)) {
     return make(ErrorCode::kInputTooLarge, "has a picture of absurd size", Saying(stderr_text, kPictureSize));

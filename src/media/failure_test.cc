@@ -132,6 +132,44 @@ TEST(Failure, NamesTheInputAndTheReason) {
   EXPECT_EQ(error.detail, "the input \"a.mp4\" is damaged or cut short (moov atom not found)");
 }
 
+TEST(Failure, LimitsComeWithTheirNumbers) {
+  const auto members = [](const Error& error) {
+    std::vector<std::pair<std::string, std::uint64_t>> found;
+    for (const auto& member : error.members) {
+      if (member.is_number) found.emplace_back(member.key, member.number);
+    }
+    return found;
+  };
+  const Error pixels =
+      ClassifyFailure(Stage::kProbe, 1,
+                      "[png @ 0x55bb1b33d3c0] [IMGUTILS @ 0x7ffc4b493120] Picture size 16000x9000 "
+                      "exceeds specified max pixel count 50000000, see the documentation if you wish "
+                      "to increase it\n    Last message repeated 1 times\n",
+                      "'a.png'");
+  EXPECT_EQ(pixels.detail,
+            "the input 'a.png' has pictures of 16000x9000, 144000000 pixels; the limit is 50000000 (--max-pixels)");
+  EXPECT_THAT(members(pixels),
+              testing::ElementsAre(testing::Pair("pixels", 144000000U), testing::Pair("limit_pixels", 50000000U)));
+  const Error streams = ClassifyFailure(Stage::kProbe, 1,
+                                        "[mov @ 0x1] Number of streams exceeds max_streams parameter (64), see the "
+                                        "documentation if you wish to increase it\n",
+                                        "'a.mov'");
+  EXPECT_EQ(streams.detail, "the input 'a.mov' has more streams than the limit of 64");
+  EXPECT_THAT(members(streams), testing::ElementsAre(testing::Pair("limit_streams", 64U)));
+  // Numbers that cannot be read are left out.
+  for (const char* text : {"exceeds specified max pixel count", "Picture size x exceeds specified max pixel count 5",
+                           "Picture size 99999999999x9 exceeds specified max pixel count 5"}) {
+    const Error other = ClassifyFailure(Stage::kProbe, 1, text, "'a'");
+    EXPECT_EQ(other.detail, "the input 'a' has a picture with more pixels than --max-pixels allows") << text;
+    EXPECT_TRUE(other.members.empty());
+  }
+}
+
+TEST(Failure, AdviceOfTheToolsIsNotOurs) {
+  EXPECT_EQ(TellingLine("[x @ 0x1] this exceeds that, see the documentation if you wish to increase it\n"),
+            "this exceeds that");
+}
+
 TEST(Failure, OrdinaryFailuresAreNotMemoryNorDisk) {
   EXPECT_FALSE(SaysOutOfMemory("Unknown encoder 'libfoo'\n"));
   EXPECT_FALSE(SaysOutOfMemory(""));

@@ -231,6 +231,8 @@ Need NeedOfIndex(std::int64_t packets_read, std::int64_t packets_written) {
   return {.anonymous = need, .data = need};
 }
 
+Bytes SharedPages() { return Bytes::FromMib(std::floor(kLibraryPages) - 1); }
+
 void Settle(Need need, Forecast& forecast) {
   const double peak = (need.anonymous + kLibraryPages) * kBias;
   forecast.peak = Bytes::FromMib(peak);

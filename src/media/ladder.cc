@@ -1,5 +1,6 @@
 // The rungs: ways to encode the same request with less and less memory.
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <functional>
 #include <utility>
@@ -23,17 +24,23 @@ struct Rung {
   std::vector<std::string> encoder;               // "-c:v" and all that belongs to it
   std::function<Need(std::int64_t frames)> need;  // of the encoder
   double time_ratio = 1;
-  std::string costs;
+  double processors = 1;
+  double larger = 0;
+  bool in_company = false;
 };
 
 std::string Threads(int count, const char* kind) {
   return count == 1 ? "1 thread" : std::to_string(count) + " " + kind + " threads";
 }
 
-std::string Larger(int percent) { return "about " + std::to_string(percent) + " % larger at the same quality"; }
+std::string Costs(double larger) {
+  if (larger <= 0) return "none";
+  if (larger >= 1) return "up to four times larger at the same quality";
+  return "about " + std::to_string(std::lround(100 * larger)) + " % larger at the same quality";
+}
 
-// Wall time over that of the first rung, for preset veryfast on two processors; method and figures, also those behind
-// Larger(), in docs/BENCHMARKS.md, "The ladder of plans".
+// Wall time over that of the first rung, for preset veryfast on two processors; method and figures, also of how much
+// larger, in docs/BENCHMARKS.md, "The ladder of plans".
 struct X264Times {
   double as_many_threads = 1.06;  // frame threads, one for each processor
   double slices = 1.09;
@@ -46,12 +53,19 @@ struct X264Times {
 };
 constexpr X264Times kTime;
 
+// Processors that the parallel ways keep busy: measured with two, carried on to eight, where pictures of ordinary
+// size have no more rows to work on at once.
+double Parallel(unsigned cpus) { return 1 + (kTime.single - 1) * (std::min(cpus, 8U) - 1.0); }
+
 std::vector<Rung> X264Rungs(const VideoJob& job, unsigned cpus) {
   std::vector<Rung> rungs;
   const X264Shape full = ShapeOfPreset(job.preset);
+  const double busy = Parallel(cpus);
+  const double slices_busy = std::max(1.0, busy / kTime.slices);
   const auto add = [&](std::string name, unsigned decoders, const X264Shape& shape, std::string parameters,
-                       double ratio, std::string costs) {
-    Rung rung{.name = std::move(name), .decoder_threads = decoders, .time_ratio = ratio, .costs = std::move(costs)};
+                       double ratio, double larger) {
+    Rung rung{.name = std::move(name), .decoder_threads = decoders, .time_ratio = ratio, .larger = larger};
+    if (shape.threads > 1) rung.processors = shape.sliced ? slices_busy : std::min<double>(shape.threads, busy);
     rung.encoder = {"-c:v",     "libx264",
                     "-preset",  shape.preset,
                     "-crf",     std::to_string(job.crf),
@@ -73,17 +87,24 @@ std::vector<Rung> X264Rungs(const VideoJob& job, unsigned cpus) {
   const unsigned decoders = std::min(cpus, 4U);
   const char* slices = cpus > 1 ? "sliced-threads=1" : "";
   const bool parallel = cpus > 1;
+  // Of one thread over the first rung. What was measured on two processors grows with them.
+  const double single = Parallel(cpus);
+  const double more = single / kTime.single;
   if (parallel) {
     std::vector<int> counts{many * 3 / 2, many, many / 2, 2};
     std::erase_if(counts, [](int count) { return count < 2; });
     counts.erase(std::unique(counts.begin(), counts.end()), counts.end());
     for (const int count : counts) {
-      const double ratio = count > many ? 1.0 : count == many ? kTime.as_many_threads : kTime.single / count;
-      add(Threads(count, "frame"), decoders, with_threads(full, count, false), "", ratio, "none");
+      const double ratio = count > many ? 1.0 : count == many ? kTime.as_many_threads : std::max(1.0, single / count);
+      add(Threads(count, "frame"), decoders, with_threads(full, count, false), "", ratio, 0);
     }
   }
   add(Threads(many, "slice"), decoders, with_threads(full, many, true), slices, parallel ? kTime.slices : 1.0,
-      parallel ? Larger(2) : "none");
+      parallel ? 0.02 : 0);
+  if (parallel) {
+    add("1 thread", 1, with_threads(full, 1, false), "", single, 0);
+    rungs.back().in_company = true;
+  }
 
   const bool brief = full.lookahead <= 10;  // short already: less is lost by cutting it
   for (const int lookahead : {20, 10, 4}) {
@@ -96,33 +117,34 @@ std::vector<Rung> X264Rungs(const VideoJob& job, unsigned cpus) {
       parameters += ":b-adapt=1:bframes=3";
     }
     const std::string name = ", lookahead " + std::to_string(lookahead);
-    const std::string costs = Larger(lookahead == 20 ? 4 : lookahead == 10 ? 10 : brief ? 13 : 25);
+    const double larger = lookahead == 20 ? 0.04 : lookahead == 10 ? 0.10 : brief ? 0.13 : 0.25;
     add(Threads(many, "slice") + name, decoders, shape, join(slices, parameters), parallel ? kTime.slices : 1.0,
-        costs);
-    if (lookahead == 4 && parallel) {
-      add("1 thread" + name, 1, with_threads(shape, 1, false), parameters, kTime.single, costs);
+        larger);
+    if (parallel) {
+      add("1 thread" + name, 1, with_threads(shape, 1, false), parameters, single, larger);
+      rungs.back().in_company = lookahead > 4;
     }
   }
   if (full.mbtree) {
     const X264Shape thrifty = Thrifty(full);
-    const std::string costs = Larger(brief ? 15 : 30);
+    const double larger = brief ? 0.15 : 0.30;
     if (parallel) {
       add("thrifty, " + Threads(many, "slice"), decoders, with_threads(thrifty, many, true),
-          join(slices, kThriftyParameters), kTime.thrifty_slices, costs);
+          join(slices, kThriftyParameters), kTime.thrifty_slices, larger);
     }
     add("thrifty, 1 thread", 1, with_threads(thrifty, 1, false), kThriftyParameters,
-        parallel ? kTime.thrifty_single : kTime.thrifty_single / kTime.single, costs);
+        parallel ? kTime.thrifty_single * more : kTime.thrifty_single / kTime.single, larger);
   }
-  const std::string lean_costs = Larger(brief ? 45 : 55);
+  const double lean_larger = brief ? 0.45 : 0.55;
   if (parallel) {
     add("lean, " + Threads(many, "slice"), decoders, with_threads(Lean(full), many, true),
-        join(slices, kLeanParameters), kTime.lean_slices, lean_costs);
+        join(slices, kLeanParameters), kTime.lean_slices, lean_larger);
   }
   add("lean, 1 thread", 1, with_threads(Lean(full), 1, false), kLeanParameters,
-      parallel ? kTime.lean_single : kTime.lean_single / kTime.single, lean_costs);
+      parallel ? kTime.lean_single * more : kTime.lean_single / kTime.single, lean_larger);
   if (job.preset != "ultrafast") {
     add("lean ultrafast, 1 thread", 1, with_threads(Lean(ShapeOfPreset("ultrafast")), 1, false), kLeanParameters,
-        parallel ? kTime.ultrafast : kTime.ultrafast / kTime.single, "up to four times larger at the same quality");
+        parallel ? kTime.ultrafast * more : kTime.ultrafast / kTime.single, 3.0);
   }
   return rungs;
 }
@@ -132,7 +154,8 @@ std::vector<Rung> X264Rungs(const VideoJob& job, unsigned cpus) {
 std::vector<Rung> Vp9Rungs(const VideoJob& job, unsigned cpus) {
   std::vector<Rung> rungs;
   const auto add = [&](std::string name, unsigned decoders, int threads, double ratio) {
-    Rung rung{.name = std::move(name), .decoder_threads = decoders, .time_ratio = ratio, .costs = "none"};
+    Rung rung{.name = std::move(name), .decoder_threads = decoders, .time_ratio = ratio};
+    if (threads > 1) rung.processors = kVp9SingleTime;
     rung.encoder = {"-c:v",           "libvpx-vp9",
                     "-b:v",           "0",
                     "-crf",           std::to_string(job.crf),
@@ -280,7 +303,10 @@ Ladder EncodeLadder(const Source& source, const Request& request, const VideoJob
     Settle(need, plan.forecast);
     plan.expectation = expectation;
     plan.time_ratio = rung.time_ratio;
-    plan.costs = std::move(rung.costs);
+    plan.processors = rung.processors;
+    plan.larger = rung.larger;
+    plan.in_company = rung.in_company;
+    plan.costs = Costs(rung.larger);
     plan.deadline = DeadlineFor(span.length);
     ladder.plans.push_back(std::move(plan));
   }
@@ -322,7 +348,7 @@ Result<Ladder> BuildLadder(const Request& request, const MediaFacts& facts, cons
                       .detail = "the input has " + std::to_string(streams) + " streams; the limit is " +
                                 std::to_string(limits.max_streams)}
                     .With("streams", streams)
-                    .With("limit", limits.max_streams));
+                    .With("limit_streams", limits.max_streams));
   }
   if (facts.video) {
     const Size size = facts.video->coded;
@@ -335,13 +361,16 @@ Result<Ladder> BuildLadder(const Request& request, const MediaFacts& facts, cons
                         .detail = "the input's pictures are " + Shown(size) + ", " + std::to_string(pixels) +
                                   " pixels; the limit is " + std::to_string(limits.max_pixels) + " (--max-pixels)"}
                       .With("pixels", static_cast<std::uint64_t>(pixels))
-                      .With("limit", static_cast<std::uint64_t>(limits.max_pixels)));
+                      .With("limit_pixels", static_cast<std::uint64_t>(limits.max_pixels)));
     }
   }
   if (facts.length() > limits.max_duration) {
-    return Fail(Error{
-        .code = ErrorCode::kInputTooLarge,
-        .detail = "the input is " + Shown(facts.length()) + " long; the limit is " + Shown(limits.max_duration)});
+    const auto whole = [](std::chrono::seconds time) { return static_cast<std::uint64_t>(time.count()); };
+    return Fail(
+        Error{.code = ErrorCode::kInputTooLarge,
+              .detail = "the input is " + Shown(facts.length()) + " long; the limit is " + Shown(limits.max_duration)}
+            .With("duration_seconds", whole(std::chrono::ceil<std::chrono::seconds>(facts.length())))
+            .With("limit_seconds", whole(std::chrono::floor<std::chrono::seconds>(limits.max_duration))));
   }
   auto ladder = std::visit(
       [&](const auto& recipe) -> Result<Ladder> {
@@ -360,7 +389,7 @@ Result<Ladder> BuildLadder(const Request& request, const MediaFacts& facts, cons
 
 Result<std::size_t> ChoosePlan(const Ladder& ladder, Bytes available, std::size_t first) {
   for (std::size_t i = first; i < ladder.plans.size(); ++i) {
-    if (ladder.plans[i].forecast.needed <= available) return i;
+    if (ladder.plans[i].forecast.needed <= available && !ladder.plans[i].in_company) return i;
   }
   if (first >= ladder.plans.size()) {
     return Fail(Error{.code = ErrorCode::kOverBudget,

@@ -52,9 +52,12 @@ struct Plan {
   Forecast forecast;
   Expectation expectation;
   double time_ratio = 1.0;               // against the first rung, as measured (docs/BENCHMARKS.md)
-  std::string costs;                     // in words: "none", "about 12 % larger at the same quality"
+  double processors = 1.0;               // that it keeps busy while nothing else runs
+  double larger = 0;                     // its output at the same quality: 0.12 for about 12 % larger
+  std::string costs;                     // the same in words: "none", "about 12 % larger at the same quality"
   std::chrono::milliseconds deadline{};  // generous; see DeadlineFor
   bool stream_copy = false;
+  bool in_company = false;  // as good as a way before it and slower: of use only beside other jobs
 };
 
 // The leanest plan at a smaller picture, for the sentence of a refusal.
@@ -79,6 +82,10 @@ struct CutFacts {
   std::optional<MediaTime> keyframe_after;
 };
 
+// Of every child's memory, the pages of ffmpeg's libraries: children that run at the same time have them in common.
+// Never more than was measured, so that what they have each for themselves is never taken for less.
+Bytes SharedPages();
+
 // Errors: kBadParameters, kInputNoVideo, kInputTooLarge, kInputDamaged (no length where one is needed),
 // kOutputFormat.
 Result<Ladder> BuildLadder(const Request& request, const MediaFacts& facts, const Machine& machine,
@@ -86,7 +93,7 @@ Result<Ladder> BuildLadder(const Request& request, const MediaFacts& facts, cons
 // True when BuildLadder wants CutFacts for this request.
 bool NeedsCutFacts(const Request& request, const MediaFacts& facts);
 
-// Index of the first plan from `first` on whose need is at most `available`.
+// Index of the first plan from `first` on whose need is at most `available`, for a job that runs alone.
 // Errors: kOverBudget with required_bytes (the leanest plan's need), available_bytes, and what would make it fit.
 Result<std::size_t> ChoosePlan(const Ladder& ladder, Bytes available, std::size_t first = 0);
 

@@ -130,6 +130,17 @@ TEST(CropPlan, RefusesWhatItCannotDo) {
   const Error large = Refusal(CropOf(), Clip({16000, 16000}));
   EXPECT_EQ(large.code, ErrorCode::kInputTooLarge);
   EXPECT_THAT(large.detail, HasSubstr("256000000"));
+  const auto numbers = [](const Error& error) {
+    std::vector<std::pair<std::string, std::uint64_t>> found;
+    for (const auto& member : error.members) found.emplace_back(member.key, member.number);
+    return found;
+  };
+  EXPECT_THAT(numbers(large),
+              testing::ElementsAre(testing::Pair("pixels", 256000000U), testing::Pair("limit_pixels", 50000000U)));
+  const Error eternal = Refusal(CropOf(), Clip({1280, 720}, std::chrono::hours(24) + std::chrono::microseconds(1)));
+  EXPECT_EQ(eternal.code, ErrorCode::kInputTooLarge);
+  EXPECT_THAT(numbers(eternal), testing::ElementsAre(testing::Pair("duration_seconds", 86401U),
+                                                     testing::Pair("limit_seconds", 86400U)));
 }
 
 TEST(FrameRate, ConstantRatesBecomeTheGridAndVariableOnesAreKept) {

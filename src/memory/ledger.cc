@@ -1,5 +1,6 @@
 #include "memory/ledger.h"
 
+#include <algorithm>
 #include <cassert>
 #include <utility>
 
@@ -23,21 +24,25 @@ void Lease::ShrinkTo(Bytes size) {
   if (ledger_ == nullptr || size >= size_) {
     return;
   }
-  ledger_->leased_ -= size_ - size;
+  ledger_->exclusive_ -= (size_ - ledger_->shared_) - (size - ledger_->shared_);
   size_ = size;
 }
 
 void Lease::Return() {
   if (Ledger* const ledger = std::exchange(ledger_, nullptr); ledger != nullptr) {
-    ledger->leased_ -= size_;
+    ledger->exclusive_ -= size_ - ledger->shared_;
     --ledger->lease_count_;
     size_ = Bytes();
   }
 }
 
-Ledger::Ledger(Bytes budget, Bytes own_use) : budget_(budget), own_use_(own_use) {}
+Ledger::Ledger(Bytes budget, Bytes own_use, Bytes shared) : budget_(budget), own_use_(own_use), shared_(shared) {}
 
 Ledger::~Ledger() { assert(lease_count_ == 0 && "a lease outlives its ledger"); }
+
+Bytes Ledger::leased() const {
+  return lease_count_ == 0 ? Bytes() : std::min(exclusive_ + shared_, largest_possible());
+}
 
 Result<Lease> Ledger::Acquire(Bytes size, const std::string& purpose) {
   if (size > available()) {
@@ -49,7 +54,7 @@ Result<Lease> Ledger::Acquire(Bytes size, const std::string& purpose) {
                     .With("available_bytes", available().count())
                     .With("budget_bytes", budget_.count()));
   }
-  leased_ += size;
+  exclusive_ += size - shared_;
   ++lease_count_;
   return Lease(this, size);
 }

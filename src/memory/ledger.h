@@ -39,8 +39,10 @@ class Lease {
 // One thread (the event loop). Must outlive its leases.
 class Ledger {
  public:
-  // `budget`: everything. `own_use`: what this process itself is allowed, leased for ever.
-  Ledger(Bytes budget, Bytes own_use);
+  // `budget`: everything. `own_use`: what this process itself is allowed, leased for ever. `shared`: what every
+  // holder of a lease has in common with the others, as the pages of one program and its libraries are; each lease
+  // has it inside its size, and it is taken once.
+  Ledger(Bytes budget, Bytes own_use, Bytes shared = {});
   Ledger(const Ledger&) = delete;
   Ledger& operator=(const Ledger&) = delete;
   Ledger(Ledger&&) = delete;
@@ -52,8 +54,11 @@ class Ledger {
 
   [[nodiscard]] Bytes budget() const { return budget_; }
   [[nodiscard]] Bytes own_use() const { return own_use_; }
-  [[nodiscard]] Bytes leased() const { return leased_; }
-  [[nodiscard]] Bytes available() const { return budget_ - own_use_ - leased_; }
+  [[nodiscard]] Bytes shared() const { return shared_; }
+  // All leases together, with what they share counted once.
+  [[nodiscard]] Bytes leased() const;
+  // The largest lease that can be had now.
+  [[nodiscard]] Bytes available() const { return budget_ - own_use_ - exclusive_; }
   // The most that a single lease could ever get.
   [[nodiscard]] Bytes largest_possible() const { return budget_ - own_use_; }
   [[nodiscard]] std::size_t lease_count() const { return lease_count_; }
@@ -62,7 +67,8 @@ class Ledger {
   friend class Lease;
   Bytes budget_;
   Bytes own_use_;
-  Bytes leased_;
+  Bytes shared_;
+  Bytes exclusive_;  // of all leases, beyond what they share
   std::size_t lease_count_ = 0;
 };
 

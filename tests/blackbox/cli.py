@@ -1,12 +1,17 @@
 """The command line: help to learn from, completions, JSON everywhere, and mistakes answered with the nearest word."""
+import hashlib
+import http.server
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
+import threading
 
 import clips
-from harness import Case, EXIT, REPOSITORY, processes_of, slow
+from daemon_harness import DaemonCase
+from harness import Case, EXIT, PATIENCE, REPOSITORY, processes_of, slow, wait_until
 
 COMMANDS = ('crop', 'trim', 'transcode', 'thumbnail', 'probe', 'plan', 'doctor', 'completion')
 OPTIONS = {
@@ -36,6 +41,16 @@ class Help(Case):
     def test_version(self):
         done = self.ok(self.weir('--version'))
         self.assertRegex(done.text, r'^weir \d+\.\d+')
+
+    def test_every_command_takes_json(self):
+        """As the README says."""
+        commands = re.findall(r'(?m)^  ([a-z]+) {2,}', self.ok(self.weir('--help')).text.split('Subcommands:')[-1].split('Examples:')[0])
+        self.assertLessEqual(set(COMMANDS) | {'serve', 'config', 'token', 'submit', 'batch', 'fetch', 'change', 'jobs', 'top'}, set(commands))
+        nested = {'plan': ('crop',), 'submit': ('crop', 'thumbnail'), 'config': ('check', 'show'), 'token': ('add',)}
+        for command in commands:
+            for words in [(command, word) for word in nested[command]] if command in nested else [(command,)]:
+                self.assertIn('--json', self.ok(self.weir(*words, '--help')).text, words)
+        self.assertIn('complete -o filenames', self.ok(self.weir('completion', 'bash', '--json')).document['script'])
 
     def test_no_arguments(self):
         done = self.weir()
@@ -206,3 +221,147 @@ class Plan(Case):
             self.assertNotIn(self.out, ' '.join(arguments))
             for option in ('-nostdin', '-protocol_whitelist', '-format_whitelist', '-max_pixels', '-max_alloc', '-progress'):
                 self.assertIn(option, arguments, rung['name'])
+
+
+class Client(DaemonCase):
+    """What is said to a running server."""
+    slots = 1
+
+    def say(self, *words, **options):
+        return self.weir(*words, env={'WEIR_SERVER': '127.0.0.1:%d' % self.port}, **options)
+
+    def test_fetch(self):
+        self.serve()
+        name = self.clip('one_frame')
+        job = self.ends(self.submit(name)['id'])
+        artifact = job['artifacts'][0]
+        done = self.ok(self.say('fetch', job['id'], cwd=self.out))
+        self.assertEqual(done.text, artifact['name'] + '\n')
+        path = self.output(artifact['name'])
+        self.assert_plays(path, 1)
+        with open(path, 'rb') as file:
+            self.assertEqual(hashlib.sha256(file.read()).hexdigest(), artifact['sha256'])
+        self.refused(self.say('fetch', job['id'], cwd=self.out), 'output-exists', ['--force'])
+        with open(path, 'w') as file:
+            file.write('something else')
+        document = self.ok(self.say('fetch', job['id'], artifact['name'], '-o', path, '--force', '--json')).document
+        self.assertEqual((document['file'], document['sha256']), (path, artifact['sha256']))
+        self.assert_plays(path, 1)
+        self.assertEqual(os.listdir(self.out), [artifact['name']])
+        self.refused(self.say('fetch', job['id'], '-o', self.output('none/x.mp4')), 'output-folder')
+        for words in ((job['id'], 'other.mp4'), ('nonesuch',)):
+            self.assertEqual(self.say('fetch', *words).code, 29)
+        placed = self.ends(self.submit(name, outputs=['out/placed.mp4'])['id'])
+        done = self.say('fetch', placed['id'])
+        self.assertEqual(done.code, 29)
+        self.assertIn('out/placed.mp4', done.errors)
+
+    def test_change_and_narrow(self):
+        self.serve(scenario='obey-term')
+        name = self.clip('one_frame')
+        first, second = self.submit(name, labels={'team': 'blue', 'x': '1'})['id'], self.submit(name)['id']
+        self.at_work(first)
+        self.ok(self.say('change', second, '--priority', '90'))
+        self.assertEqual(self.job(second)['priority'], 90)
+        self.ok(self.say('change', first, second, '--label', 'event=spring', '--unlabel', 'x'))
+        self.assertEqual((self.job(first)['labels'], self.job(second)['labels']), ({'team': 'blue', 'event': 'spring'}, {'event': 'spring'}))
+        self.assertEqual([job['id'] for job in self.ok(self.say('jobs', '--label', 'team=blue', '--json')).document['jobs']], [first])
+        self.assertEqual(len(self.ok(self.say('jobs', '--label', 'event=spring', '--json')).document['jobs']), 2)
+        # A mark with its meaning, and none where it means nothing any more.
+        self.ok(self.say('pause', first, second))
+        listed = self.ok(self.say('jobs')).text
+        self.assertIn('running*', listed)
+        self.assertIn('* paused', listed)
+        self.ok(self.say('cancel', first, second))
+        self.assertNotIn('*', self.ok(self.say('jobs')).text)
+        self.assertNotIn('paused', self.ok(self.say('show', first)).text)
+        self.assertEqual(self.say('change', first, '--priority', '1').code, 30)
+
+    def test_plan_of_the_server(self):
+        self.serve()
+        name = self.clip('full_hd')
+        done = self.ok(self.say('submit', 'crop', name, '--plan', '--size', '1080x1920'))
+        document = self.ok(self.say('submit', 'crop', name, '--plan', '--size', '1080x1920', '--json')).document
+        self.assertRegex(done.text, r'(?m)^  -> .*  %s: ' % re.escape(document['chosen']))
+        for way in document['ladder']:
+            self.assertIn(way['name'] + ': ' + way['costs'], done.text)
+        self.assertEqual(self.daemon.get('/v1/jobs').json['jobs'], [])
+        self.refused(self.say('submit', 'crop', 'none.mp4', '--plan'), 'input-missing')
+
+    def test_retry_names_what_is_missing(self):
+        self.serve()
+        job = self.ends(self.submit(self.clip('text'))['id'], 'failed')
+        self.refused(self.say('retry', job['id'], '--output', 'trim.mp4'), 'bad-parameters', ['trim.mp4'])
+        self.ok(self.say('retry', job['id'], '--output', 'crop.mp4'))
+        self.assertEqual(self.ends(job['id'], 'failed')['attempt'], 2)
+
+    def test_addresses(self):
+        self.serve()
+        for address in ('localhost:%d', '127.0.0.1:%d', 'http://localhost:%d'):
+            self.ok(self.weir('jobs', '--server', address % self.port))
+        self.refused(self.weir('jobs', '--server', 'https://localhost:%d' % self.port), 'bad-parameters', ['https is not supported', 'ssh'])
+
+    def test_top_fits_a_terminal(self):
+        import fcntl
+        import pty
+        import struct
+        import termios
+        self.serve(scenario='obey-term')
+        job = self.submit(self.clip('one_frame'))['id']
+        self.at_work(job)
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
+        child = self.start('top', env={'WEIR_SERVER': '127.0.0.1:%d' % self.port, 'TERM': 'xterm'}, stdout=theirs)
+        os.close(theirs)
+        seen = b''
+        while not re.search(rb'FOR.*\r\n.*\x1b\[J', seen, re.S):
+            seen += os.read(ours, 65536)
+        child.kill()
+        lines = re.sub(r'\x1b\[[0-9]*[A-Z]|\r', '', seen.decode()).split('\n')
+        self.assertTrue(all(len(line) < 80 for line in lines), lines)
+        self.assertTrue(any(line.rstrip().endswith(' FOR') and ' USED ' in line for line in lines), lines)
+        self.assertTrue(any(re.search(r'limit kept by [a-z0-9-]+$', line) for line in lines), lines)
+        self.assertTrue(any(re.match(job[:6] + r'.* \d+ % +\d+ s$', line) for line in lines), lines)
+        self.act(job, 'cancel')
+
+
+class Interrupted(Case):
+    """A server that never ends its answer, and somebody who does not wait for it."""
+
+    def test_fetch_leaves_nothing(self):
+        asked, over = threading.Event(), threading.Event()
+
+        class Slow(http.server.BaseHTTPRequestHandler):
+            protocol_version = 'HTTP/1.1'
+
+            def do_GET(self):
+                if 'artifacts' in self.path:
+                    asked.set()
+                    over.wait(60)
+                    return
+                body = json.dumps({'id': 'j1', 'state': 'succeeded', 'artifacts': [{'name': 'crop.mp4', 'url': '/x', 'size_bytes': 9, 'sha256': 'a' * 64}]}).encode()
+                self.send_response(200)
+                self.send_header('Content-Length', str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *words):
+                pass
+        server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Slow)
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(thread.join)
+        self.addCleanup(server.shutdown)
+        self.addCleanup(over.set)
+        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            asked.clear()
+            child = self.start('fetch', 'j1', '-o', self.output(), env={'WEIR_SERVER': '127.0.0.1:%d' % server.server_address[1]})
+            self.assertTrue(asked.wait(20 * PATIENCE))
+            self.assertTrue(wait_until(lambda: os.listdir(self.out), 5 * PATIENCE), 'nothing was begun')
+            child.send_signal(number)
+            done = self.finish(child, timeout=20)
+            self.assertEqual(done.code, code, '\n%s' % done)
+            self.assertEqual(os.listdir(self.out), [])

@@ -1,5 +1,7 @@
 """Batches: many jobs accepted together or not at all, with one progress, across cancellation, removal and death."""
+import json
 import os
+import re
 import threading
 
 from daemon_harness import DaemonCase, FINAL, needs_configuration
@@ -153,12 +155,13 @@ class Refused(Batches):
         name = self.clip('plain')
         body = lambda count: {'recipe': 'crop', 'jobs': [{'inputs': [name]}] * count}
         reply = self.daemon.post('/v1/batches', body(5))
-        self.problem(reply, 429, 'busy')
-        self.assertGreaterEqual(int(reply.headers['retry-after']), 1)
+        self.problem(reply, 400, 'bad-parameters', ['5 jobs', 'at most 4'])   # coming again would not help
         self.nothing_is_stored()
         self.daemon.post('/v1/drain')
         batch = self.post(body(3))
-        self.problem(self.daemon.post('/v1/batches', body(2)), 429, 'busy')
+        reply = self.daemon.post('/v1/batches', body(2))
+        self.problem(reply, 429, 'busy')
+        self.assertGreaterEqual(int(reply.headers['retry-after']), 1)
         self.assertEqual(len(self.daemon.get('/v1/jobs').json['jobs']), 3)
         self.post(body(1))
         self.daemon.post('/v1/batches/%s/cancel' % batch['id'])
@@ -261,3 +264,123 @@ class Over(Batches):
         self.assertEqual(sorted(job['attempt'] for job in jobs), [1] * (count - 1) + [2])
         for job in jobs:
             self.assert_plays(self.artefact(job), 1)
+
+
+class CommandLine(Batches):
+    """`weir batch` is the batch of the API."""
+
+    def say(self, *words, **options):
+        # Without a scheme, as people write it.
+        return self.weir(*words, env={'WEIR_SERVER': 'localhost:%d' % self.port}, **options)
+
+    def lines(self, *jobs):
+        """A file with a job in each line; None: an empty one."""
+        path = os.path.join(self.dir, 'jobs.jsonl')
+        with open(path, 'w') as file:
+            for job in jobs:
+                file.write(('' if job is None else json.dumps(job)) + '\n')
+        return path
+
+    def accepted(self, *words, **options):
+        """The id of the batch."""
+        done = self.ok(self.say('batch', *words, **options))
+        self.assertRegex(done.text, r'^[a-z2-7]{16}\n$')
+        return done.text.strip()
+
+    def test_all_or_none_with_the_line(self):
+        self.serve()
+        good = {'recipe': 'crop', 'inputs': [self.clip('one_frame')]}
+        path = self.lines(good, None, {**good, 'inputs': ['none.mp4']}, good)
+        done = self.refused(self.say('batch', path), 'input-missing', ['line 3', 'none.mp4'])
+        self.assertNotIn('job 1', done.errors)
+        self.assertEqual(self.refused(self.say('batch', path, '--json'), 'input-missing').document['error']['line'], 3)
+        for wrong, words in (([1], 'line 2: not a JSON object'), ({**good, 'colour': 'red'}, 'line 2: '), ({**good, 'owner': 'somebody'}, 'line 2: ')):
+            self.refused(self.say('batch', self.lines(good, wrong)), 'bad-parameters', [words])
+        with open(path, 'w') as file:
+            file.write('{"recipe": "crop", "inputs": ["a"], "inputs": ["b"]}\n')
+        self.refused(self.say('batch', path), 'bad-parameters', ['line 1', 'twice'])
+        self.refused(self.say('batch', self.lines(None)), 'bad-parameters', ['no jobs'])
+        self.nothing_is_stored()
+
+    def test_paths_are_those_of_the_folder(self):
+        """The same words mean the same file, whether they are given to submit or stand in a batch."""
+        self.serve()
+        below = os.path.join(self.media, 'sub')
+        os.mkdir(below)
+        self.clip('plain', 'same.mp4')
+        self.clip('one_frame', 'sub/same.mp4')
+        batch = self.accepted(self.lines({'recipe': 'crop', 'inputs': ['same.mp4'], 'outputs': ['made.mp4']}), cwd=below)
+        job, = self.jobs_of(self.batch(batch))
+        self.assertEqual((job['inputs'], job['outputs']), ([os.path.join(below, 'same.mp4')], [os.path.join(below, 'made.mp4')]))
+        submitted = self.ok(self.say('submit', 'crop', 'same.mp4', 'other.mp4', cwd=below)).text.strip()
+        self.assertEqual(self.job(submitted)['inputs'], job['inputs'])
+        self.batch_ends(batch)
+        self.ends(submitted)
+        self.assert_plays(os.path.join(below, 'made.mp4'), 1)
+        # What is not here is the server's to find, below its roots.
+        batch = self.accepted(self.lines({'recipe': 'crop', 'inputs': ['sub/same.mp4']}))
+        self.assertEqual(self.jobs_of(self.batch(batch))[0]['inputs'], ['sub/same.mp4'])
+        self.batch_ends(batch)
+
+    def test_waits_for_the_batch(self):
+        self.serve()
+        jobs = [{'recipe': 'crop', 'inputs': [self.clip(name)]} for name in ('one_frame', 'text', 'one_frame')]
+        done = self.say('batch', self.lines(*jobs), '--wait', '--owner', 'ann', '--label', 'event=spring', '--priority', '60')
+        batch = re.match(r'batch ([a-z2-7]{16})\n', done.text).group(1)
+        failed, = self.daemon.get('/v1/jobs?batch=%s&state=failed' % batch).json['jobs']
+        self.assertEqual(done.code, failed['failure']['exit_code'], '\n%s' % done)
+        self.assertIn('2 succeeded, 1 failed', done.text)
+        lines = self.error_lines(done)
+        self.assertEqual((lines[0], lines[-1]), ('batch ' + batch, 'weir: job %s: %s' % (failed['id'], failed['failure']['detail'])))
+        for line in lines[1:-1]:
+            self.assertRegex(line, r'^ +\d+ %  \d of 3 ended')
+        self.assertEqual([(job['owner'], job['labels'], job['priority']) for job in self.jobs_of(self.batch(batch))], [('ann', {'event': 'spring'}, 60)] * 3)
+        good = self.lines(*(jobs[:1] * 2))
+        document = self.ok(self.say('batch', good, '--wait', '--json')).document
+        self.assertEqual((document['ended'], self.counts(document)), (True, {'succeeded': 2}))
+        first, second = (self.accepted(good, '--key', 'once') for _ in range(2))
+        self.assertEqual(first, second)
+        self.batch_ends(first)
+
+    def test_shown_and_cancelled(self):
+        self.serve(scenario='obey-term', slots=1)
+        batch = self.accepted(self.lines(*[{'recipe': 'crop', 'inputs': [self.clip('plain')]}] * 3))
+        other = self.submit('plain.mp4')['id']
+        self.works_on(self.batch(batch))
+        done = self.ok(self.say('batch', '--show', batch))
+        self.assertIn('3: ', done.text)
+        self.assertIn('1 running', done.text)
+        self.assertEqual(self.ok(self.say('batch', '--show', batch, '--json')).document['jobs'], 3)
+        listed = self.ok(self.say('jobs', '--batch', batch)).text
+        self.assertEqual(len(listed.splitlines()), 1 + 3)
+        self.assertNotIn(other, listed)
+        self.ok(self.say('batch', '--cancel', batch))
+        self.assertEqual(self.counts(self.batch(batch)), {'cancelled': 3})
+        self.assertEqual(self.say('batch', '--show', batch, '--wait').code, 130)
+        self.assertEqual(self.say('batch', '--cancel', 'nonesuch').code, 29)
+        self.refused(self.say('batch', '--cancel', batch, '--show', batch), 'bad-parameters')
+        self.act(other, 'cancel')
+
+    @needs_configuration
+    def test_more_than_the_queue_holds(self):
+        self.serve('--most-queued', '3')
+        good = {'recipe': 'crop', 'inputs': [self.clip('one_frame')]}
+        done = self.say('batch', self.lines(*[good] * 4), timeout=20)
+        self.assertEqual(done.code, 2, '\n%s' % done)
+        self.assertIn('never fit', done.errors)
+        self.nothing_is_stored()
+
+    @slow
+    def test_thousands_fit_one_request(self):
+        """5,000 jobs in a body of 1 MiB: what they say alike is said once."""
+        self.serve(scenario='obey-term', slots=1)
+        self.clip('plain')
+        job = {'recipe': 'crop', 'inputs': ['plain.mp4'], 'params': {'crf': 40, 'aspect': '1:1', 'focus': 'left', 'preset': 'veryfast', 'keep_metadata': True},
+               'priority': 40, 'overwrite': True}
+        path = self.lines(*[{**job, 'labels': {'n': '%060d' % n}} for n in range(5000)])
+        self.assertGreater(os.path.getsize(path), 1 << 20)
+        batch = self.accepted(path)
+        self.assertEqual(self.batch(batch)['jobs'], 5000)
+        newest = self.jobs_of(self.batch(batch))[0]
+        self.assertEqual((newest['labels'], newest['priority'], newest['params']['crf']), ({'n': '%060d' % 4999}, 40, 40))
+        self.ok(self.say('batch', '--cancel', batch))

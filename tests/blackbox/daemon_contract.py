@@ -67,6 +67,31 @@ class Served(DaemonCase):
         self.assertIn(schemas['JobRequest']['examples'][0], [recipe['example'] for recipe in recipes])
 
 
+class Numbers(DaemonCase):
+    """They are written as people write them."""
+    ODD = re.compile(rb'[:,\[]-?[0-9.]+[eE]|[:,\[]-0[,}\]]')
+
+    def plain(self, *paths):
+        for path in paths:
+            reply = self.daemon.get(path)
+            with self.subTest(path):
+                self.assertLess(reply.status, 300)
+                found = self.ODD.search(reply.body)
+                self.assertIsNone(found, found and reply.body[max(0, found.start() - 60):found.end() + 40])
+
+    def test_everywhere(self):
+        self.serve(scenario='slow-real', slots=1)
+        job = self.submit(self.clip('film_rate'))['id']
+        self.at_work(job)
+        path = '/v1/jobs/' + job
+        self.plain(path, path + '/memory', '/v1/jobs', '/v1/system', '/health', '/health/memory', '/performance/metrics')
+        self.ends(job)
+        self.assertIn(b'"frame_rate":23.976024,', self.daemon.get(path).body)
+        self.plain(path, path + '/memory', '/v1/jobs', '/video/info?path=film_rate.mp4', '/v1/recipes', '/openapi.json')
+        forecast = self.daemon.post('/v1/plan', {'recipe': 'trim', 'inputs': ['film_rate.mp4'], 'params': {'from': 0.05, 'to': 1.5}})
+        self.assertIsNone(self.ODD.search(forecast.body), forecast)
+
+
 class Held(DaemonCase):
     """The proof that answers which are not as documented fail the test that got them."""
 

@@ -127,6 +127,33 @@ class All(DaemonCase):
         stream.close()
         self.assertEqual(replayed, heard[10:])
 
+    def test_only_what_comes_next(self):
+        daemon = self.serve(slots=1)
+        name = self.clip('one_frame')
+        before = self.ends(self.submit(name)['id'])['id']
+        heard = []
+
+        def listen():
+            for event in daemon.events('/v1/events?after=now'):
+                heard.append(event)
+                if event['data']['state'] in FINAL:
+                    return
+        listener = threading.Thread(target=listen)
+        listener.start()
+        self.assertTrue(wait_until(lambda: daemon.get('/v1/system').json['requests']['in_flight'] == 2, 10 * PATIENCE))
+        job = self.submit(name)['id']
+        listener.join(30 * PATIENCE)
+        self.assertFalse(listener.is_alive(), heard)
+        self.assertEqual([(event['data']['job'], event['data']['state']) for event in heard], [(job, state) for state in COURSE])
+        # Who comes again goes on where it was, however it began.
+        stream = daemon.events('/v1/events?after=now', headers={'Last-Event-ID': str(heard[0]['id'])})
+        self.assertEqual([next(stream) for _ in heard[1:]], heard[1:])
+        stream.close()
+        self.assertEqual(list(daemon.events('/v1/jobs/%s/events?after=now' % before)), [])
+        self.assertEqual(states_of(daemon.events('/v1/jobs/%s/events' % before)), COURSE)
+        for path in ('/v1/events?after=then', '/v1/events?after=NOW', '/v1/events?after=', '/v1/jobs/%s/events?after=-1' % before):
+            self.problem(daemon.get(path), 400, 'bad-parameters', ['now'])
+
     def test_head(self):
         self.serve()
         reply = self.daemon.call('HEAD', '/v1/events', timeout=5)

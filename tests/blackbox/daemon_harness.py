@@ -291,8 +291,8 @@ class DaemonCase(Case):
         self.daemon = daemon
         return daemon
 
-    def play(self, scenario):
-        path = os.path.join(self.dir, 'tools', 'scenario')
+    def play(self, scenario, program='ffmpeg'):
+        path = os.path.join(self.dir, 'tools', 'scenario' + ('' if program == 'ffmpeg' else '-' + program))
         with open(path + '.new', 'w') as file:
             file.write(scenario + '\n')
         os.replace(path + '.new', path)

@@ -9,6 +9,7 @@ import resource
 import shutil
 import socket
 import struct
+import subprocess
 import threading
 import time
 import unittest
@@ -147,12 +148,33 @@ class Bodies(Web):
             self.problem(self.daemon.call(method, path, body), 400, 'bad-parameters', ['did you mean'])
         # A question that is not understood is not another question, and an order is not carried out.
         for method, path, words in (('GET', '/v1/jobs?lable=a=b', ['lable', 'label']), ('GET', '/v1/events?afer=3', ['after']), ('GET', '/v1/system?x', ['x']),
+                                    ('GET', '/v1/jobs?state=queued&state=failed', ['state', 'twice']), ('GET', '/video/info?path=a&path=b', ['path', 'twice']),
+                                   
                                     ('POST', '/v1/jobs?dry_run=1', ['dry_run']), ('POST', '/v1/drain?grace=5', ['grace'])):
             self.problem(self.daemon.call(method, path, json.dumps(fine)), 400, 'bad-parameters', words)
         self.assertEqual(self.daemon.get('/readyz').status, 200)
         # Callers of the replaced systems, and those who look after a machine, add what they like.
         self.assertEqual([self.daemon.get(path + '?_=1').status for path in ('/health', '/healthz', '/performance/metrics', '/metrics')], [200] * 4)
         self.assertEqual(self.daemon.get('/v1/jobs').json['jobs'], [])
+
+    def test_types(self):
+        """What is said to be something else than text is not read, whatever is in it."""
+        self.serve()
+        fine = {'recipe': 'crop', 'inputs': [self.name]}
+        for kind in ('multipart/form-data; boundary=x', 'application/xml', 'application/octet-stream', 'video/mp4', 'text/html', 'application/jsonp', 'json', '*/*'):
+            for method, path, body in (('POST', '/v1/jobs', fine), ('POST', '/v1/batches', {'jobs': [fine]}), ('POST', '/v1/plan', fine), ('PATCH', '/v1/jobs/x', {'priority': 1}),
+                                       ('POST', '/v1/jobs/x/retry', {'outputs': ['x']}), ('POST', '/video/crop', {'inputPath': self.name})):
+                with self.subTest(kind=kind, path=path):
+                    self.problem(self.daemon.call(method, path, body, headers={'Content-Type': kind}), 415, 'media-type', ['application/json'])
+        self.assertEqual(self.daemon.get('/v1/jobs').json['jobs'], [])
+        for kind in ('application/json', 'Application/JSON; charset=utf-8', 'application/vnd.weir+json', 'application/x-www-form-urlencoded', 'text/plain;charset=UTF-8', ''):
+            with self.subTest(kind=kind):
+                self.assertEqual(self.daemon.post('/v1/plan', fine, headers={'Content-Type': kind}).status, 200)
+        # No body has no type.
+        self.problem(self.daemon.call('POST', '/v1/jobs/x/cancel', headers={'Content-Type': 'application/xml'}), 404, 'not-found')
+        if shutil.which('curl'):
+            done = subprocess.run(['curl', '-s', '-d', json.dumps(fine), 'http://127.0.0.1:%d/v1/jobs' % self.port], stdout=subprocess.PIPE, timeout=60 * PATIENCE)
+            self.ends(json.loads(done.stdout)['id'])
 
     def test_huge(self):
         self.with_a_job()
@@ -323,6 +345,23 @@ class Sites(Web):
         answer = self.get(b'/v1/jobs', headers=b'Origin: ' + own + b'\r\n')
         self.assertEqual((answer.status, answer.headers['access-control-allow-origin']), (200, own.decode()))
 
+    @needs_configuration
+    def test_page_of_an_origin_that_may(self):
+        """Its browser asks first, and is told of every header that this interface reads."""
+        self.serve('--origin', 'https://app.example')
+        with self.daemon.connect() as raw:   # no call of the document
+            raw.sendall(b'OPTIONS /v1/jobs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nOrigin: https://app.example\r\n'
+                        b'Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: prefer, if-range\r\n\r\n')
+            answer = Answer(b'', read_all(raw))
+        self.assertEqual((answer.status, answer.headers['access-control-allow-origin']), (204, 'https://app.example'), str(answer))
+        allowed = {name.strip().lower() for name in answer.headers['access-control-allow-headers'].split(',')}
+        read = {parameter['name'].lower() for parameter in contract().components['parameters'].values() if parameter['in'] == 'header'}
+        self.assertIn('prefer', read)
+        self.assertEqual(read - allowed, set())
+        self.assertLessEqual({'authorization', 'content-type', 'x-api-key'}, allowed)
+        self.assertIn('PATCH', answer.headers['access-control-allow-methods'])
+        self.problem(self.get(b'/v1/jobs', method=b'OPTIONS', headers=b'Origin: https://app.example.org\r\nAccess-Control-Request-Method: POST\r\n'), 403, 'forbidden')
+
 
 class Connections(Web):
     def test_malformed_requests(self):
@@ -464,6 +503,36 @@ class Connections(Web):
         served = wait_until(lambda: self.answers(), 5 * PATIENCE)
         self.assertTrue(served)
         self.still_fine(40 << 20)
+
+    @slow
+    def test_ten_thousand_connections(self):
+        """With the limits that there are by default: those beyond are closed, and a job that works does not notice."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard != resource.RLIM_INFINITY and hard < 10_500:
+            self.skipTest('no more than %d descriptors here' % hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 10_500), hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        self.serve(scenario='slow-real', slots=1)
+        job = self.submit(self.clip('plain'))['id']
+        self.at_work(job)
+        held = []
+        self.addCleanup(lambda: [raw.close() for raw in held])
+        for _ in range(10_000):
+            held.append(self.daemon.connect(5))
+        closed = 0
+        for raw in held[300:]:
+            raw.settimeout(5)
+            try:
+                closed += raw.recv(1) == b''
+            except ConnectionError:
+                closed += 1
+        self.assertGreaterEqual(closed, 9_600)
+        if PATIENCE == 1:
+            self.assertLess(memory_of(self.daemon.pid), 40 << 20)
+        for raw in held:
+            raw.close()
+        self.assertTrue(wait_until(self.answers, 15 * PATIENCE))
+        self.assertEqual(self.ends(job)['attempt'], 1)
 
     def answers(self):
         try:

@@ -1,5 +1,6 @@
 """The life of a job over HTTP: what is accepted, what comes of it, and what every call does in every state."""
 import hashlib
+import math
 import os
 import random
 import socket
@@ -39,6 +40,7 @@ class Results(DaemonCase):
         path = self.artefact(job)
         self.assertEqual(os.path.getsize(path), artefact['size_bytes'])
         self.assertEqual(artefact['sha256'], digest(path))
+        self.assertEqual(artefact['type'], daemon.call('HEAD', artefact['url']).headers['content-type'])
         self.assert_plays(path, 60)
         frame = media.frames(path)[0]
         self.assertEqual((frame.width, frame.height), (202, 360))
@@ -85,7 +87,7 @@ class Results(DaemonCase):
         name = self.clip('one_frame')
         job = self.ends(self.submit(name, outputs=['out/new.mp4'])['id'])
         self.assertEqual(job['outputs'], ['out/new.mp4'])
-        self.assertEqual(job['artifacts'][0]['path'], 'out/new.mp4')
+        self.assertEqual((job['artifacts'][0]['path'], job['artifacts'][0]['type']), ('out/new.mp4', 'video/mp4'))
         made = os.path.join(self.media, 'out', 'new.mp4')
         self.assertEqual(job['artifacts'][0]['sha256'], digest(made))
         self.assert_plays(made, 1)
@@ -146,6 +148,8 @@ class Results(DaemonCase):
                 job = self.submit(name, recipe=recipe, params=params.get(recipe, {}))
                 job = self.ends(job['id'])
                 self.assertIsNone(media.decodes(self.artefact(job)))
+                artefact = job['artifacts'][0]
+                self.assertEqual(artefact['type'], daemon.call('HEAD', artefact['url']).headers['content-type'])
         self.problem(daemon.get('/v1/recipes/crap'), 404, 'not-found', ['crop'])
 
     def test_wait(self):
@@ -183,6 +187,24 @@ class Results(DaemonCase):
         gone = wait_until(lambda: self.daemon.get('/v1/system').json['requests']['connections'] <= 2, 20 * PATIENCE)
         self.assertTrue(gone, self.daemon.get('/v1/system').json['requests'])
         self.act(job, 'cancel')
+
+    def test_what_is_known_while_it_works(self):
+        daemon = self.serve(scenario='slow-real', slots=1)
+        name = self.clip('plain')
+        ways = {way['name']: way for way in daemon.post('/v1/plan', {'recipe': 'crop', 'inputs': [name]}).json['ladder']}
+        accepted = self.submit(name)
+        self.assertEqual((accepted['plan'], accepted['memory']), (None, None))
+        working = self.at_work(accepted['id'])
+        way = ways[working['plan']['name']]
+        self.assertEqual(working['plan']['forecast_frames'], way['forecast_frames'])
+        self.assertGreaterEqual(working['memory']['lease_bytes'], way['lease_bytes'])
+        listed = daemon.get('/v1/jobs').json['jobs'][0]
+        self.assertEqual((listed['plan'], listed['memory']['lease_bytes']), (working['plan'], working['memory']['lease_bytes']))
+        measured = wait_until(lambda: (self.job(accepted['id'])['memory'] or {}).get('measured_peak_bytes', 0) > 1 << 20, 5 * PATIENCE)
+        self.assertTrue(measured, self.job(accepted['id'])['memory'])
+        job = self.ends(accepted['id'])
+        self.assertEqual((job['plan']['name'], job['plan']['lease_bytes']), (way['name'], way['lease_bytes']))
+        self.assertEqual(set(job['memory']), {'forecast_peak_bytes', 'lease_bytes', 'measured_peak_bytes'})
 
     def test_memory_over_time(self):
         daemon = self.serve(scenario='slow-real', slots=1)
@@ -286,11 +308,16 @@ class Lists(DaemonCase):
         waiting = self.job(second)
         self.assertEqual((waiting['waiting_for'], waiting['state']), ('slot', 'queued'))
         self.assertEqual(sorted(self.job(j)['position'] for j in (second, third)), [1, 2])
+        self.act(second, 'pause')
+        self.assertEqual([job['position'] for job in self.daemon.get('/v1/jobs').json['jobs']], [None] * 3, 'a place is found for one job, not for a page')
+        self.act(second, 'resume')
         reply = self.daemon.call('PATCH', '/v1/jobs/' + second, {'labels': {'team': 'green'}})
         self.assertEqual((reply.status, reply.json['labels']), (200, {'team': 'green'}))
         self.assertEqual(self.ids('?label=team=blue'), [])
         self.assertEqual(self.ids('?label=team=green'), [second])
-        for query, word in (('?stat=queued', 'state'), ('?state=done', 'done'), ('?limit=0', 'limit'), ('?limit=1001', 'limit'), ('?limit=-1', 'limit'),
+        for query, word in (('?stat=queued', 'state'), ('?state=done', 'done'), ('?state=runing', 'running'), ('?recipe=crap', 'crop'), ('?recipe=', 'thumbnail'),
+                            ('?state=queued&state=running', 'twice'), ('?owner=ann&limit=5&owner=ann', 'twice'), ('?label=a=b&label=c=d', 'twice'),
+                            ('?limit=0', 'limit'), ('?limit=1001', 'limit'), ('?limit=-1', 'limit'),
                             ('?cursor=x', 'cursor'), ('?cursor=-1', 'cursor'), ('?cursor=0', 'cursor'), ('?cursor=99999999999999999999', 'cursor'),
                             ('?label=x', 'name=value'), ('?label==x', 'name=value')):
             self.problem(self.daemon.get('/v1/jobs' + query), 400, 'bad-parameters', [word])
@@ -412,6 +439,25 @@ class Calls(DaemonCase):
         self.refuses(job, 'pause', 'resume')
         self.assertEqual(self.act(job, 'cancel')['state'], 'cancelled')
 
+    def test_verifying(self):
+        self.serve(scenario='slow-real')
+        job = self.submit(self.clip('one_frame'))['id']
+        self.at_work(job)
+        self.play('hang', 'ffprobe')   # whoever looks at the output
+        self.becomes(job, 'verifying')
+        self.assertTrue(wait_until(self.daemon.workers, 5 * PATIENCE))
+        self.refuses(job, 'retry', 'delete')
+        self.assertEqual(self.act(job, 'resume')['state'], 'verifying')
+        paused = self.act(job, 'pause')
+        self.assertEqual((paused['state'], paused['paused']), ('verifying', True))
+        self.refuses(job, 'retry', 'delete')
+        self.assertFalse(self.act(job, 'resume')['paused'])
+        self.assertEqual(self.daemon.call('PATCH', '/v1/jobs/' + job, {'labels': {'a': 'b'}, 'priority': 9}).status, 200)
+        cancelled = self.act(job, 'cancel')
+        self.assertEqual((cancelled['state'], cancelled['labels'], cancelled['priority'], cancelled['artifacts']), ('cancelled', {'a': 'b'}, 9, []))
+        self.assertEqual(self.daemon.workers(), {}, 'the child outlived the answer')
+        self.assertEqual(os.listdir(os.path.join(self.data, 'artifacts')), [])
+
     def test_ended(self):
         self.serve()
         good, bad = self.clip('one_frame'), self.clip('text')
@@ -515,15 +561,27 @@ class Stopping(DaemonCase):
         return bool(self.daemon.workers()) and all(state == 'T' for _, state in self.daemon.workers().values())
 
     def test_pause_stops_the_child(self):
+        """What it keeps meanwhile, its memory and its slot, is what the answer says."""
         self.serve(scenario='slow-real')
         job = self.submit(self.clip('plain'))['id']
         self.at_work(job)
-        self.act(job, 'pause')
+        kept = self.act(job, 'pause')['memory']['lease_bytes']
+        behind = self.submit('plain.mp4')['id']
         self.assertTrue(wait_until(self.stopped, 2 * PATIENCE), self.daemon.workers())
         before = self.job(job)['progress']
         time.sleep(1)
         self.assertTrue(self.stopped(), self.daemon.workers())
         self.assertEqual(self.job(job)['progress']['frame'], before['frame'])
+        self.assertGreater(kept, 1 << 20)
+        self.assertEqual((self.job(job)['memory']['lease_bytes'], self.job(job)['waiting_for']), (kept, None))
+        system = self.daemon.get('/v1/system').json
+        self.assertEqual([(child['job'], child['lease_bytes']) for child in system['running']], [(job, kept)])
+        self.assertGreater(system['memory']['leased_bytes'], 0)
+        waiting = self.job(behind)
+        self.assertEqual((waiting['state'], waiting['waiting_for'], waiting['plan'], waiting['memory']), ('queued', 'slot', None, None))
+        paused = self.act(behind, 'pause')
+        self.assertEqual((paused['state'], paused['paused'], paused['memory']), ('queued', True, None), 'one that only waits has nothing to keep')
+        self.act(behind, 'cancel')
         self.act(job, 'resume')
         self.assertEqual(self.ends(job)['attempt'], 1)
 
@@ -626,6 +684,21 @@ class Limits(DaemonCase):
         daemon = self.serve('--largest-input', '10000')
         document = self.problem(daemon.post('/v1/jobs', {'recipe': 'crop', 'inputs': [self.clip('plain')]}), 413, 'input-too-large')
         self.assertEqual((document['size_bytes'], document['limit_bytes']), (os.path.getsize(clips.get('plain')), 10000))
+
+    @needs_configuration
+    def test_large_pictures_and_long_inputs(self):
+        daemon = self.serve('--max-pixels', '100000')
+        body = {'recipe': 'crop', 'inputs': [self.clip('plain')]}
+        document = self.problem(daemon.post('/v1/plan', body), 413, 'input-too-large', ['640x360'])
+        self.assertEqual((document['pixels'], document['limit_pixels']), (640 * 360, 100000))
+        self.assertNotIn('documentation', document['detail'], 'advice that is not ours')
+        failure = self.ends(self.submit('plain.mp4')['id'], 'failed')['failure']
+        self.assertEqual((failure['type'], failure['pixels'], failure['limit_pixels']), ('input-too-large', 640 * 360, 100000))
+        daemon.stop()
+        daemon = self.serve('--max-duration', '1')
+        length = daemon.get('/video/info?path=plain.mp4').json['data']['duration']
+        document = self.problem(daemon.post('/v1/plan', body), 413, 'input-too-large')
+        self.assertEqual((document['duration_seconds'], document['limit_seconds']), (math.ceil(length), 1))
 
     @slow
     @needs_configuration

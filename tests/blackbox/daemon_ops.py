@@ -235,6 +235,12 @@ class Packaged(unittest.TestCase):
         self.assertEqual((lines['Type'], lines['NotifyAccess'], lines['KillMode']), ('notify', 'main', 'mixed'))
         self.assertIn('HUP', lines['ExecReload'])
         self.assertGreater(int(lines['TimeoutStopSec']), 30)
+        # Groups for the children; a limit that the documented budget of 2G fits below; a descriptor for each connection
+        # and more; and a next life after a crash, but not after an end in good order.
+        self.assertEqual((lines['Delegate'], lines['Restart'], lines['MemorySwapMax']), ('yes', 'on-failure', '0'))
+        most, unit = re.fullmatch('([0-9]+)([MG])', lines['MemoryMax']).groups()
+        self.assertGreater(int(most) << {'M': 20, 'G': 30}[unit], 2 << 30)
+        self.assertGreaterEqual(int(lines['LimitNOFILE']), 4096)
         with open(os.path.join(folder, 'weir.socket')) as file:
             self.assertEqual(len(re.findall('(?m)^Listen[A-Za-z]+=', file.read())), 1)
         if shutil.which('systemd-analyze'):
@@ -542,6 +548,55 @@ class Reloaded(Ops):
             self.act(one, 'cancel')
 
 
+class Checked(Ops):
+    """`weir config check` says what `weir serve` would say, and starts and makes nothing."""
+
+    def options(self, *more):
+        return ['--listen', '127.0.0.1:%d' % self.port, '--data', self.data, '--memory', self.memory, '--media-root', self.media, *more]
+
+    @needs_configuration
+    def test_the_same_refusals(self):
+        file = os.path.join(self.dir, 'a file')
+        with open(file, 'w'):
+            pass
+        nothing = os.path.join(self.dir, 'nothing')
+        for more, code, words in ((['--listen', '0.0.0.0:%d' % self.port], 33, 'no tokens'), (['--memory', '16M'], 12, 'weir itself'),
+                                  (['--memory', '64M', '--largest-body', '16M'], 12, 'weir itself'), (['--media-root', nothing], 18, 'nothing'),
+                                  (['--media-root', file], 18, 'a file'), (['--data', os.path.join(file, 'data')], 18, 'a file'),
+                                  (['--log-file', os.path.join(nothing, 'log')], 19, 'log file'), (['--log-file', self.dir], 19, 'log file'),
+                                  (['--ffmpeg', os.path.join(nothing, 'ffmpeg')], 21, 'ffmpeg')):
+            with self.subTest(more):
+                before = sorted(os.listdir(self.dir))
+                done = self.weir('config', 'check', *self.options(*more))
+                self.assertEqual((done.code, done.out), (code, b''), '\n%s' % done)
+                self.assertIn(words, done.errors)
+                self.assertEqual(sorted(os.listdir(self.dir)), before, 'looking made something')
+                document = self.weir('config', 'check', *self.options(*more), '--json').document
+                self.assertEqual((document['ok'], document['error']['exit_code']), (False, code))
+                served = self.weir('serve', *self.options(*more))
+                self.assertEqual(served.code, code, '\n%s' % served)
+                self.assertIn(words, served.errors)
+
+    @needs_configuration
+    def test_what_is_good_stays_good_while_it_serves(self):
+        before = sorted(os.listdir(self.dir))
+        done = self.ok(self.weir('config', 'check', *self.options()))
+        self.assertIn('is good', done.text)
+        self.assertEqual(sorted(os.listdir(self.dir)), before)
+        self.serve()
+        self.ok(self.weir('config', 'check', *self.options()))
+        self.assertTrue(self.daemon.alive)
+
+    @needs_configuration
+    def test_refusals_in_json(self):
+        done = self.weir('serve', *self.options('--media-root', os.path.join(self.dir, 'nothing')), '--json')
+        self.assertEqual((done.code, done.document['error']['type']), (18, 'output-folder'), '\n%s' % done)
+        daemon = self.serve('--json')
+        daemon.stop()
+        for line in daemon.log.splitlines():
+            self.assertLessEqual({'time', 'level', 'message'}, set(json.loads(line)))
+
+
 class Logs(Ops):
     slots = 1
 
@@ -560,6 +615,18 @@ class Logs(Ops):
             self.assertTrue(wait_until(lambda: 'weir: info: job %s: %s\n' % (job, line) in daemon.log, 5 * PATIENCE), daemon.log)
         daemon.stop()
         self.assertTrue(all(line.startswith('weir: ') for line in daemon.log.splitlines()), daemon.log)
+
+    @needs_configuration
+    def test_why_a_job_failed(self):
+        """In the daemon's log and in that of the job; in one line each."""
+        daemon = self.serve()
+        job = self.ends(self.submit(self.clip('text'))['id'], 'failed')
+        why = job['failure']['detail']
+        line = 'weir: info: job %s: failed, attempt 1: %s\n' % (job['id'], why)
+        self.assertTrue(wait_until(lambda: line in daemon.log, 5 * PATIENCE), daemon.log)
+        done = self.ok(self.weir('logs', job['id'], env={'WEIR_SERVER': '127.0.0.1:%d' % self.port}))
+        self.assertTrue(done.text.splitlines()[-1].endswith(why), '\n%s' % done)
+        self.assertEqual(done.text.count(why), 1, '\n%s' % done)
 
     @needs_configuration
     def test_json(self):

@@ -171,6 +171,32 @@ class Health(Peer):
         self.act(job, 'cancel')
         self.act(waiting, 'cancel')
 
+    def test_tools_that_go_away(self):
+        """What could be run at the start is looked at again; when it is back, all is well."""
+        ffmpeg = self.fake('pass')
+        ffprobe = os.path.join(os.path.dirname(ffmpeg), 'ffprobe')
+        shutil.copy2('/usr/bin/ffprobe', ffprobe)
+        daemon = self.serve('--ffmpeg', ffmpeg, '--ffprobe', ffprobe)
+        usable = lambda: daemon.get('/health').status == 200
+        self.assertTrue(usable())
+        for path, name, other in ((ffmpeg, 'ffmpeg', 'ffprobe'), (ffprobe, 'ffprobe', 'ffmpeg')):
+            for leave, come_back in ((lambda: os.rename(path, path + '.away'), lambda: os.rename(path + '.away', path)),
+                                     (lambda: os.chmod(path, 0o644), lambda: os.chmod(path, 0o755))):
+                leave()
+                self.assertTrue(wait_until(lambda: not usable(), 5 * PATIENCE), '%s is not missed' % name)
+                health = daemon.get('/health')
+                self.assertEqual((health.status, health.json['status'], health.json['tools'][name], health.json['tools'][other]), (503, 'unusable', False, True), '\n%s' % health)
+                self.assertIn(path, health.json['reason'])
+                self.assertGreaterEqual(int(health.headers['retry-after']), 1)
+                ready = daemon.get('/readyz')
+                self.assertEqual((ready.status, ready.json['ready'], ready.json['reason']), (503, False, health.json['reason']))
+                self.assertIs(daemon.get('/v1/system').json['ready'], False)
+                self.assertEqual(daemon.get('/healthz').status, 200, 'it lives')
+                come_back()
+                self.assertTrue(wait_until(usable, 5 * PATIENCE), '%s is back' % name)
+                self.assertEqual(daemon.get('/readyz').status, 200)
+        self.ends(self.submit(self.clip('one_frame'))['id'])
+
     def test_resources(self):
         daemon = self.serve(scenario='obey-term', slots=1)
         def read():

@@ -3,11 +3,14 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
+import urllib.request
 
 import clips
 import media
-from harness import Case, REPOSITORY, binary, slow
+from daemon_harness import free_port
+from harness import Case, PATIENCE, REPOSITORY, binary, slow, wait_until
 
 RUN = os.path.join(REPOSITORY, 'run')
 
@@ -40,6 +43,29 @@ class Run(Case):
         done = self.run_it('crop', 'no such file.mp4', 'out.mp4')
         self.assertEqual(done.returncode, 3, done.stderr)
         self.assertIn('no such file.mp4', done.stderr)
+
+    def test_serves_and_ends(self):
+        """./run serve is the daemon itself: who tells the script to end tells it."""
+        port = free_port()
+        words = ['serve', '--listen', '127.0.0.1:%d' % port, '--data', os.path.join(self.dir, 'data'), '--memory', '300M', '--media-root', self.src]
+        child = subprocess.Popen([RUN, *words], cwd=self.dir, env=self.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                 start_new_session=True)
+        self.addCleanup(child.stdout.close)
+        self.addCleanup(child.kill)
+
+        def ready():
+            try:
+                with urllib.request.urlopen('http://127.0.0.1:%d/readyz' % port, timeout=5) as answer:
+                    return answer.status == 200
+            except OSError:
+                return False
+        self.assertTrue(wait_until(lambda: ready() or child.poll() is not None, 60 * PATIENCE), 'not ready')
+        self.assertIsNone(child.poll(), 'it ended instead of starting')
+        child.send_signal(signal.SIGTERM)
+        said, _ = child.communicate(timeout=20 * PATIENCE)
+        self.assertEqual(child.returncode, 0, said)
+        self.assertIn('listening on http://127.0.0.1:%d' % port, said)
+        self.assert_no_processes()
 
     @slow
     def test_the_main_job(self):

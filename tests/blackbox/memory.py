@@ -85,6 +85,8 @@ class Ladder(Case):
         self.assertGreater(own, 0)
         self.assertLess(own, 64 * MEBI)
         for rung in document['ladder']:
+            if rung['in_company']:
+                continue   # of no use to a job that runs alone
             tight = self.plan('full_hd_short', '--size', '1080x1920', memory=rung['lease_bytes'] + own)
             self.assertEqual(tight['chosen'], rung['name'])
             self.assertEqual([r['fits'] for r in tight['ladder']], [r['lease_bytes'] <= rung['lease_bytes'] for r in tight['ladder']])
@@ -199,6 +201,8 @@ class Peaks(Case):
         planned = self.ok(self.weir('plan', 'crop', clips.get('full_hd_short'), '--size', '1080x1920', '--memory', '1G', '--json')).document
         own = planned['budget_bytes'] - planned['available_bytes']
         for rung in planned['ladder'][1:]:
+            if rung['in_company']:
+                continue
             document = self.near('full_hd_short', str(rung['lease_bytes'] + own), '--size', '1080x1920')
             self.assertEqual(document['plan']['name'], rung['name'])
             self.assertEqual(len(document['attempts']), 1, 'a forecast plan outgrew its lease')

@@ -1,0 +1,239 @@
+// Queues of encodes on simulated machines: how long they take with the ways that the scheduler gives them, against
+// every fixed set-up of the same ways.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "jobs/scheduler.h"
+
+namespace weir::jobs {
+namespace {
+
+using namespace std::chrono_literals;
+using memory::Way;
+
+struct HandClock final : Clock {
+  SteadyTime now{};
+  [[nodiscard]] SteadyTime Now() const override { return now; }
+  [[nodiscard]] WallTime WallNow() const override { return {}; }
+};
+
+constexpr Bytes kShared = Bytes::Mib(43);
+
+// As BuildLadder makes them for one thread and for `processors`: memory in MiB for 1080p and preset veryfast, times
+// `scale` for other sizes.
+std::vector<Way> Crop(double scale, double processors) {
+  const auto mib = [&](double own) { return kShared + Bytes::FromMib(own * scale); };
+  const double fast = 1 + 0.85 * (std::min(processors, 8.0) - 1);
+  const double slices = std::max(1.0, fast / 1.09);
+  std::vector<Way> ways;
+  if (processors > 1) {
+    ways.push_back({.memory = mib(230 + 20 * processors), .processors = fast, .time = 1});
+    ways.push_back({.memory = mib(213 + 2 * processors), .processors = slices, .time = 1.09, .larger = 0.02});
+  }
+  ways.push_back({.memory = mib(212), .time = fast, .in_company = processors > 1});
+  if (processors > 1) {
+    ways.push_back({.memory = mib(174), .processors = slices, .time = 1.09, .larger = 0.13});
+  }
+  ways.push_back({.memory = mib(170), .time = fast, .larger = 0.13});
+  ways.push_back({.memory = mib(98), .time = 0.89 * fast, .larger = 0.45});
+  ways.push_back({.memory = mib(82), .time = 0.44 * fast, .larger = 3});
+  return ways;
+}
+
+struct Job {
+  std::vector<Way> ways;
+  double size = 1;  // seconds of its first way, alone
+};
+
+// Processors are shared evenly by what wants them.
+struct Machine {
+  double processors;
+  struct Running {
+    double left;  // processor-seconds
+    double wants;
+  };
+  std::map<std::string, Running> running;
+
+  [[nodiscard]] double Speed() const {
+    double wanted = 0;
+    for (const auto& [id, one] : running) {
+      wanted += one.wants;
+    }
+    return wanted <= processors ? 1 : processors / wanted;
+  }
+  [[nodiscard]] double NextEnd() const {
+    double next = 1e18;
+    for (const auto& [id, one] : running) {
+      next = std::min(next, one.left / (one.wants * Speed()));
+    }
+    return next;
+  }
+  std::vector<std::string> Advance(double seconds) {
+    const double speed = Speed();
+    std::vector<std::string> ended;
+    for (auto& [id, one] : running) {
+      one.left -= one.wants * speed * seconds;
+      if (one.left <= 1e-6) {
+        ended.push_back(id);
+      }
+    }
+    for (const auto& id : ended) {
+      running.erase(id);
+    }
+    return ended;
+  }
+};
+
+struct Done {
+  double seconds = 0;
+  double larger = 0;  // mean
+  std::size_t most_at_once = 0;
+};
+
+Done Carry(const std::vector<Job>& jobs, Bytes budget, std::size_t processors, double size_weight) {
+  HandClock clock;
+  memory::Ledger ledger(budget, Bytes::Mib(34), kShared);
+  Scheduler scheduler(
+      clock, ledger,
+      {.slots = processors + 2, .most_queued = jobs.size(), .processors = processors, .size_weight = size_weight});
+  Machine machine{.processors = static_cast<double>(processors), .running = {}};
+  std::map<std::string, memory::Lease> leases;
+  Done done;
+  std::size_t ended = 0;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    EXPECT_TRUE(scheduler.Enqueue({.id = std::to_string(i)}));
+  }
+  double now = 0;
+  while (ended < jobs.size()) {
+    while (const auto id = scheduler.NextStart()) {
+      EXPECT_TRUE(scheduler.Ask({.job = *id, .ways = jobs[std::stoul(*id)].ways}));
+    }
+    while (auto granted = scheduler.NextGrant()) {
+      EXPECT_TRUE(granted->second);
+      if (!granted->second) {
+        return done;
+      }
+      const Job& job = jobs[std::stoul(granted->first)];
+      const Way& way = job.ways[granted->second->way];
+      machine.running[granted->first] = {.left = job.size * way.work(), .wants = way.processors};
+      done.larger += way.larger / static_cast<double>(jobs.size());
+      leases[granted->first] = std::move(granted->second->lease);
+      done.most_at_once = std::max(done.most_at_once, leases.size());
+      EXPECT_LE(ledger.own_use() + ledger.leased(), budget);
+    }
+    double step = machine.NextEnd();
+    if (const auto change = scheduler.NextChange()) {
+      step = std::min(step, std::max(1e-3, std::chrono::duration<double>(*change - clock.now).count()));
+    }
+    if (step > 1e17) {
+      ADD_FAILURE() << "nothing runs and nothing will";
+      return done;
+    }
+    now += step;
+    clock.now = SteadyTime(std::chrono::duration_cast<Duration>(std::chrono::duration<double>(now)));
+    for (const auto& id : machine.Advance(step)) {
+      leases.erase(id);
+      scheduler.Remove(id);
+      ++ended;
+    }
+  }
+  done.seconds = now;
+  EXPECT_EQ(ledger.leased(), Bytes());
+  return done;
+}
+
+// `count` equal jobs, always so many at a time, each in the same way.
+double Fixed(const Job& job, std::size_t count, const Way& way, std::size_t at_once, double processors) {
+  Machine machine{.processors = processors, .running = {}};
+  std::size_t begun = 0;
+  std::size_t ended = 0;
+  double now = 0;
+  while (ended < count) {
+    while (begun < count && machine.running.size() < at_once) {
+      machine.running[std::to_string(begun++)] = {.left = job.size * way.work(), .wants = way.processors};
+    }
+    const double step = machine.NextEnd();
+    now += step;
+    ended += machine.Advance(step).size();
+  }
+  return now;
+}
+
+struct Best {
+  double seconds = 1e18;
+  std::string what;
+};
+
+// Of ways that are at most `larger`.
+Best BestFixed(const Job& job, std::size_t count, Bytes budget, std::size_t processors, double larger) {
+  Best best;
+  for (const Way& way : job.ways) {
+    const Bytes room = budget - Bytes::Mib(34);
+    if (way.memory > room || way.larger > larger) {
+      continue;
+    }
+    const std::uint64_t fit =
+        way.memory <= kShared ? 1000 : (room - kShared).count() / (way.memory - kShared).count();
+    for (std::size_t at_once = 1; at_once <= std::min<std::uint64_t>(fit, 2 * processors + 2); ++at_once) {
+      const double seconds = Fixed(job, count, way, at_once, static_cast<double>(processors));
+      if (seconds < best.seconds) {
+        best = {.seconds = seconds,
+                .what = std::to_string(at_once) + " at once in " + ToString(way.memory) + ", " +
+                        std::to_string(way.processors) + " processors"};
+      }
+    }
+  }
+  return best;
+}
+
+TEST(Throughput, AHundredCropsEndAsSoonAsWithTheBestFixedSetUp) {
+  for (const std::size_t processors : {1U, 2U, 4U, 8U, 16U}) {
+    for (const std::uint64_t mib : {200U, 256U, 384U, 500U, 1000U, 2000U, 8000U}) {
+      const std::size_t count = std::max<std::size_t>(100, 25 * processors);  // beside which the last ones are few
+      const Job job{.ways = Crop(1, static_cast<double>(processors)), .size = 7};
+      const Done done = Carry(std::vector<Job>(count, job), Bytes::Mib(mib), processors, 2);
+      const Best best = BestFixed(job, count, Bytes::Mib(mib), processors, done.larger + 1e-9);
+      EXPECT_LE(done.seconds, 1.05 * best.seconds)
+          << processors << " processors, " << mib << " MiB: " << done.most_at_once << " at once, " << done.larger
+          << " larger; best " << best.what;
+      const Done soonest = Carry(std::vector<Job>(count, job), Bytes::Mib(mib), processors, 0);
+      const Best any = BestFixed(job, count, Bytes::Mib(mib), processors, 100);
+      EXPECT_LE(soonest.seconds, 1.05 * any.seconds)
+          << processors << " processors, " << mib << " MiB: best " << any.what;
+    }
+  }
+}
+
+TEST(Throughput, EveryMixedQueueEndsInsideItsBudget) {
+  std::uint64_t seed = 7;
+  const auto dice = [&](std::uint64_t below) {
+    seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
+    return (seed >> 33U) % below;
+  };
+  for (int round = 0; round < 60; ++round) {
+    const std::size_t processors = std::size_t{1} << dice(8);
+    const Bytes budget = Bytes::Mib((std::uint64_t{256} << dice(12)) + dice(200));
+    std::vector<Job> jobs;
+    double work = 0;
+    for (std::uint64_t i = 0, count = 1 + dice(60); i < count; ++i) {
+      Job job{.ways = Crop(0.2 + static_cast<double>(dice(10)) / 10, static_cast<double>(processors)),
+              .size = 0.5 + static_cast<double>(dice(40))};
+      while (job.ways.back().memory > budget - Bytes::Mib(34)) {
+        job.ways = Crop(0.2, static_cast<double>(processors));
+      }
+      work += job.size * std::ranges::max(job.ways, {}, &Way::time).time;
+      jobs.push_back(std::move(job));
+    }
+    const Done done = Carry(jobs, budget, processors, 2);
+    // Never worse than one after the other, each on one processor; waiting for something better is bounded.
+    EXPECT_LE(done.seconds, work + 10.0 * static_cast<double>(jobs.size()));
+  }
+}
+
+}  // namespace
+}  // namespace weir::jobs
