@@ -75,24 +75,4 @@ bool Route::IsFor(http::Method method_of_request) const {
   return method == method_of_request || (method == kGet && method_of_request == kHead);
 }
 
-std::string_view NameOf(http::Method method) {
-  switch (method) {
-    case kGet:
-      return "GET";
-    case kHead:
-      return "HEAD";
-    case kPost:
-      return "POST";
-    case kPut:
-      return "PUT";
-    case kPatch:
-      return "PATCH";
-    case kDelete:
-      return "DELETE";
-    case kOptions:
-      return "OPTIONS";
-  }
-  return "";
-}
-
 }  // namespace weir::api

@@ -56,7 +56,4 @@ struct ParameterPlace {
 const ParameterPlace& PlaceOf(std::string_view parameter);
 std::vector<std::string> QueryNamesOf(const Route& route);
 
-// "GET", ...
-std::string_view NameOf(http::Method method);
-
 }  // namespace weir::api

@@ -250,6 +250,9 @@ std::vector<Row> MakeRows() {
                                     "--requests-per-second", "Of each caller, with a burst of as many; 0: no limit."),
                               0, 1'000'000),
                        &Config::requests_per_second));
+  rows.push_back(Texts(About("server.route_rates", kTexts, "[]", "WEIR_ROUTE_RATES", "--route-rate",
+                             "Further limits of each caller, at a path and below it: \"POST /v1/jobs 20\"."),
+                       &Config::route_rates));
   rows.push_back(
       InSeconds(Within(About("server.stop_grace_seconds", kSeconds, "30", "WEIR_STOP_GRACE_SECONDS", "--stop-grace",
                              "Time for running jobs to end when told to stop; then they go back to the "
@@ -382,7 +385,7 @@ std::vector<Row> MakeRows() {
   return rows;
 }
 
-constexpr std::array<std::string_view, 14> kReloading{"server.hosts",
+constexpr std::array<std::string_view, 15> kReloading{"server.hosts",
                                                       "server.origins",
                                                       "server.connections",
                                                       "server.largest_body",
@@ -392,6 +395,7 @@ constexpr std::array<std::string_view, 14> kReloading{"server.hosts",
                                                       "queue.size_weight",
                                                       "queue.most_queued",
                                                       "server.requests_per_second",
+                                                      "server.route_rates",
                                                       "queue.ageing_seconds",
                                                       "queue.patience_seconds",
                                                       "log.level",
@@ -932,6 +936,11 @@ Result<Config> LoadConfig(const ConfigSources& sources) {
     return Refuse(
         "data.folder: there is no place for it by default, because HOME is not set; name a folder with "
         "data.folder, WEIR_DATA or --data");
+  }
+  for (const auto& rate : config.route_rates) {
+    if (const auto parsed = http::ParseRouteRate(rate); !parsed) {
+      return Refuse("server.route_rates: " + parsed.error().detail);
+    }
   }
   return config;
 }

@@ -27,7 +27,8 @@ struct Config {
   std::vector<std::string> origins;  // of web pages that may call
   std::size_t connections = 0;
   Bytes largest_body;
-  unsigned requests_per_second = 0;  // of each caller; 0: no limit
+  unsigned requests_per_second = 0;      // of each caller; 0: no limit
+  std::vector<std::string> route_rates;  // http::ParseRouteRate
   std::chrono::seconds stop_grace{};
   std::vector<http::Token> tokens;  // [[tokens]]; only the digests of the secrets are known
   // [data]

@@ -74,7 +74,7 @@ std::string Sample(const Setting& setting) {
     case kPath:
       return "/some/path";
     case kTexts:
-      return "one";
+      return setting.key == "server.route_rates" ? "GET / 7" : "one";
     case kPaths:
       return "/one";
     case kWord:
@@ -215,6 +215,8 @@ TEST(Config, AWrongTypeIsRefusedWithItsPlace) {
   EXPECT_THAT(Refusal("[server]\nlisten = 4545\n"), HasSubstr("such as 127.0.0.1:4545"));
   EXPECT_THAT(Refusal("[queue]\nslots = \"4\"\n"), HasSubstr("a whole number from 1 to 1024"));
   EXPECT_THAT(Refusal("server = 3\n"), HasSubstr("this is a table, [server]"));
+  EXPECT_THAT(Refusal("[server]\nroute_rates = [\"GET /\"]\n"),
+              AllOf(HasSubstr("server.route_rates"), HasSubstr("three words")));
 }
 
 TEST(Config, LaterSourcesWinForEverySetting) {

@@ -70,6 +70,11 @@ ServeSettings SettingsOf(const Config& config) {
   settings.server.largest_body = config.largest_body;
   settings.server.most_in_bodies = Bytes(kBodiesAtOnce * config.largest_body.count());
   settings.server.requests_per_second = config.requests_per_second;
+  for (const auto& text : config.route_rates) {
+    if (auto rate = http::ParseRouteRate(text)) {  // looked at when the configuration was read
+      settings.server.route_rates.push_back(*std::move(rate));
+    }
+  }
   settings.order = {.slots = config.slots,
                     .most_queued = config.most_queued,
                     .ageing = config.ageing,

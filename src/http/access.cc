@@ -1,14 +1,18 @@
 #include "http/access.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <utility>
 
 #include "base/sha256.h"
 #include "base/text.h"
+#include "http/target.h"
 
 namespace weir::http {
 namespace {
+
+constexpr std::uint64_t kMostPerSecond = 1'000'000;
 
 std::string Lower(std::string_view text) {
   std::string out(text);
@@ -135,6 +139,57 @@ std::optional<std::uint64_t> RateLimit::Take(const std::string& caller, SteadyTi
     return std::nullopt;
   }
   return static_cast<std::uint64_t>(std::max(1.0, std::ceil((1 - bucket.left) / per_second_)));
+}
+
+Result<RouteRate> ParseRouteRate(const std::string& text) {
+  const auto wrong = [&](const std::string& why) {
+    return Fail(ErrorCode::kBadParameters, Quoted(text) + " is not a rate of a route: " + why +
+                                               "; write a method or *, a path, and requests per second, such as "
+                                               "\"POST /v1/jobs 20\"");
+  };
+  const std::size_t first = text.find(' ');
+  const std::size_t last = text.rfind(' ');
+  if (first == std::string::npos || first == last) {
+    return wrong("it has not three words");
+  }
+  RouteRate rate{.method = text.substr(0, first), .path = {}, .per_second = 0};
+  constexpr std::array<std::string_view, 8> kMethods{"*", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
+  if (std::ranges::find(kMethods, rate.method) == kMethods.end()) {
+    return wrong(Quoted(rate.method) + " is not a method");
+  }
+  const std::string path = text.substr(first + 1, last - first - 1);
+  auto target = ParseTarget(path);
+  if (!target || !target->query.empty()) {
+    return wrong(Quoted(path) + " is not a path");
+  }
+  rate.path = std::move(target->path);
+  const auto number = ParseUnsigned(text.substr(last + 1));
+  if (!number || *number < 1 || *number > kMostPerSecond) {
+    return wrong("requests per second are a number from 1 to " + std::to_string(kMostPerSecond));
+  }
+  rate.per_second = static_cast<unsigned>(*number);
+  return rate;
+}
+
+RouteLimits::RouteLimits(std::vector<RouteRate> rates) : rates_(std::move(rates)) {
+  for (const auto& rate : rates_) {
+    limits_.emplace_back(rate.per_second);
+  }
+}
+
+std::optional<std::uint64_t> RouteLimits::Take(const Request& request, const std::string& caller, SteadyTime now) {
+  for (std::size_t i = 0; i < rates_.size(); ++i) {
+    const RouteRate& rate = rates_[i];
+    const bool below = rate.path.size() <= request.path.size() &&
+                       std::equal(rate.path.begin(), rate.path.end(), request.path.begin());
+    if (!below || (rate.method != "*" && rate.method != NameOf(request.method))) {
+      continue;
+    }
+    if (const auto wait = limits_[i].Take(caller, now)) {
+      return wait;
+    }
+  }
+  return std::nullopt;
 }
 
 std::string CallerKey(const std::string& remote, const std::string& token_name) {

@@ -60,6 +60,19 @@ class RateLimit {
   std::list<Bucket> buckets_;  // the latest first
   std::unordered_map<std::string_view, std::list<Bucket>::iterator> by_caller_;
 };
+// The rates of routes, each for itself. A request counts with each that it belongs to, until one refuses it.
+class RouteLimits {
+ public:
+  explicit RouteLimits(std::vector<RouteRate> rates);
+  // As RateLimit.
+  std::optional<std::uint64_t> Take(const Request& request, const std::string& caller, SteadyTime now);
+  [[nodiscard]] const std::vector<RouteRate>& rates() const { return rates_; }
+
+ private:
+  std::vector<RouteRate> rates_;
+  std::vector<RateLimit> limits_;  // one for each of them
+};
+
 // The key of a caller: neighbours in one IPv6 network of 64 bits are one, because they are handed out by the network.
 std::string CallerKey(const std::string& remote, const std::string& token_name);
 

@@ -24,26 +24,6 @@ constexpr Bytes kLargestAnswer = Bytes::Mib(16);
 constexpr milliseconds kConnectTime{10'000};
 constexpr milliseconds kSilence{90'000};  // several heartbeats of a server
 
-std::string_view NameOf(Method method) {
-  switch (method) {
-    case Method::kGet:
-      return "GET";
-    case Method::kHead:
-      return "HEAD";
-    case Method::kPost:
-      return "POST";
-    case Method::kPut:
-      return "PUT";
-    case Method::kPatch:
-      return "PATCH";
-    case Method::kDelete:
-      return "DELETE";
-    case Method::kOptions:
-      return "OPTIONS";
-  }
-  return "GET";
-}
-
 // "Connection refused" in the middle of a sentence.
 std::string ReasonOf(const error_code& error) {
   std::string text = error.message();

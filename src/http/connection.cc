@@ -136,6 +136,7 @@ Core::Core(boost::asio::io_context& the_loop, const Clock& the_clock, ServerSett
       handler(std::move(the_handler)),
       sites(settings, endpoint.address, endpoint.port),
       rate(settings.requests_per_second),
+      route_limits(settings.route_rates),
       endpoint_(endpoint),
       timer_(the_loop) {}
 
@@ -207,6 +208,10 @@ void Core::Reload(const ServerSettings& fresh) {
   // What callers have used up stays used up, unless there is another limit.
   if (std::exchange(settings.requests_per_second, fresh.requests_per_second) != fresh.requests_per_second) {
     rate = RateLimit(fresh.requests_per_second);
+  }
+  if (settings.route_rates != fresh.route_rates) {
+    settings.route_rates = fresh.route_rates;
+    route_limits = RouteLimits(fresh.route_rates);
   }
 }
 
@@ -560,9 +565,13 @@ std::optional<Response> Connection::CheckCaller(Request& request) {
   } else {
     caller = Identify(request, core.settings.tokens);
   }
-  if (core.settings.requests_per_second > 0) {
+  if (core.settings.requests_per_second > 0 || !core.settings.route_rates.empty()) {
     const std::string key = CallerKey(remote_, caller ? caller->token_name : std::string());
-    if (const auto wait = core.rate.Take(key, core.clock.Now())) {
+    auto wait = core.rate.Take(key, core.clock.Now());
+    if (!wait) {
+      wait = core.route_limits.Take(request, key, core.clock.Now());
+    }
+    if (wait) {
       return ProblemAs(429,
                        Error{.code = ErrorCode::kBusy, .detail = "more requests than one caller may make"}.With(
                            "retry_after_seconds", *wait),

@@ -50,6 +50,7 @@ struct Core : std::enable_shared_from_this<Core> {
   Handler handler;
   Sites sites;
   RateLimit rate;
+  RouteLimits route_limits;
   ServerFigures figures;
   Bytes in_bodies;
   bool stopping = false;

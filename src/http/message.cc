@@ -14,6 +14,26 @@ const std::string* Find(const std::vector<std::pair<std::string, std::string>>& 
 
 }  // namespace
 
+std::string_view NameOf(Method method) {
+  switch (method) {
+    case Method::kGet:
+      return "GET";
+    case Method::kHead:
+      return "HEAD";
+    case Method::kPost:
+      return "POST";
+    case Method::kPut:
+      return "PUT";
+    case Method::kPatch:
+      return "PATCH";
+    case Method::kDelete:
+      return "DELETE";
+    case Method::kOptions:
+      return "OPTIONS";
+  }
+  return "GET";
+}
+
 const std::string* Request::Header(std::string_view name) const { return Find(headers, name); }
 const std::string* Request::Query(std::string_view name) const { return Find(query, name); }
 

@@ -18,6 +18,8 @@
 namespace weir::http {
 
 enum class Method : std::uint8_t { kGet, kHead, kPost, kPut, kPatch, kDelete, kOptions };
+// "GET", ...
+std::string_view NameOf(Method method);
 
 struct Request {
   Method method = Method::kGet;

@@ -22,6 +22,16 @@ struct Token {
   std::uint8_t scopes = kAllScopes;
 };
 
+// How often one caller may ask for something: a method, or all of them, at a path and below it.
+struct RouteRate {
+  std::string method;             // "POST"; "*": any
+  std::vector<std::string> path;  // decoded segments; none: everywhere
+  unsigned per_second = 0;        // with a burst of as many
+  friend bool operator==(const RouteRate&, const RouteRate&) = default;
+};
+// "POST /v1/jobs 20". Errors: kBadParameters.
+Result<RouteRate> ParseRouteRate(const std::string& text);
+
 struct ServerSettings {
   std::string address = "127.0.0.1";
   std::uint16_t port = 4545;         // 0: any free one
@@ -39,6 +49,7 @@ struct ServerSettings {
   std::chrono::milliseconds idle_time{60'000};   // between requests
   std::chrono::milliseconds heartbeat{15'000};   // of event streams
   unsigned requests_per_second = 0;              // per remote address and token, with a burst of as many; 0: no limit
+  std::vector<RouteRate> route_rates;            // besides that; each has buckets of its own
 };
 
 struct ServerFigures {

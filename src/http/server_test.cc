@@ -570,6 +570,43 @@ TEST_F(Http, CallersHaveARate) {
   EXPECT_THAT(dialled.Answer(), StartsWith("HTTP/1.1 200"));
 }
 
+TEST_F(Http, RoutesHaveRatesOfTheirOwn) {
+  ManualClock still;
+  ServerSettings settings;
+  settings.route_rates = {ParseRouteRate("POST /v1/jobs 2").value(), ParseRouteRate("* / 6").value()};
+  Start(settings, &still);
+  Dialled dialled = Dial();
+  const auto answered = [&](const std::string& request) {
+    dialled.Put(request);
+    return dialled.Answer();
+  };
+  const auto post = [](const std::string& path) {
+    return "POST " + path + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
+  };
+  EXPECT_THAT(answered(post("/v1/jobs")), StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(answered(post("/v1/jobs/x/cancel")), StartsWith("HTTP/1.1 200"));  // below it
+  EXPECT_THAT(answered(post("/v1/jobs")), AllOf(StartsWith("HTTP/1.1 429"), HasSubstr("Retry-After: 1\r\n")));
+  EXPECT_THAT(answered(post("/v1/jobsx")), StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(answered(Get("/v1/jobs")), StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(answered(Get("/")), StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(answered(Get("/")), StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(answered(Get("/")), StartsWith("HTTP/1.1 429"));  // the seventh that the first rate let through
+  OnLoop([&] { still.Advance(1s); });
+  EXPECT_THAT(answered(post("/v1/jobs")), StartsWith("HTTP/1.1 200"));
+}
+
+TEST(RouteRate, IsThreeWords) {
+  const auto rate = ParseRouteRate("PATCH /a/b%20c 7").value();
+  EXPECT_EQ(rate, (RouteRate{.method = "PATCH", .path = {"a", "b c"}, .per_second = 7}));
+  EXPECT_TRUE(ParseRouteRate("* / 1")->path.empty());
+  for (const char* text : {"", "POST", "POST /x", "post /x 3", "POST x 3", "POST /x 0", "POST /x -1", "POST /x 3.5",
+                           "POST /x?y 3", "POST /../x 3", "POST /x 99999999999", "POST /x ", " /x 3"}) {
+    const auto refused = ParseRouteRate(text);
+    ASSERT_FALSE(refused) << text;
+    EXPECT_EQ(refused.error().code, ErrorCode::kBadParameters);
+  }
+}
+
 TEST_F(Http, TokensDecideWhoMayCall) {
   ServerSettings settings;
   settings.tokens = {{.name = "ci", .sha256 = ToHex(Sha256("secret")), .scopes = kRead}};

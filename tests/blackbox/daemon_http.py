@@ -650,6 +650,16 @@ class Settings(Web):
         self.assertGreaterEqual(int(refused[0].headers['retry-after']), 1)
         self.assertTrue(wait_until(lambda: daemon.get('/healthz').status == 200, 5 * PATIENCE))
 
+    @needs_configuration
+    def test_rates_of_routes(self):
+        daemon = self.serve('--route-rate', 'POST /v1/jobs 2')
+        name = self.clip('one_frame')
+        replies = [daemon.post('/v1/jobs', {'recipe': 'crop', 'inputs': [name]}) for _ in range(20)]
+        refused = [reply for reply in replies if reply.status != 202]
+        self.assertGreaterEqual(len(refused), 10)
+        self.problem(refused[0], 429, 'busy')
+        self.assertEqual({daemon.get('/v1/jobs').status for _ in range(20)}, {200}, 'reading is not limited')
+
     @slow
     @unittest.skipUnless(shutil.which('prlimit'), 'needs prlimit')
     def test_few_descriptors(self):

@@ -4,6 +4,7 @@ import math
 import os
 import random
 import socket
+import sqlite3
 import struct
 import threading
 import time
@@ -440,7 +441,7 @@ class Calls(DaemonCase):
         self.assertEqual(self.act(job, 'cancel')['state'], 'cancelled')
 
     def test_verifying(self):
-        self.serve(scenario='slow-real')
+        self.serve('--ffprobe', self.fake('slow-real', 'ffprobe'), scenario='slow-real')
         job = self.submit(self.clip('one_frame'))['id']
         self.at_work(job)
         self.play('hang', 'ffprobe')   # whoever looks at the output
@@ -457,6 +458,43 @@ class Calls(DaemonCase):
         self.assertEqual((cancelled['state'], cancelled['labels'], cancelled['priority'], cancelled['artifacts']), ('cancelled', {'a': 'b'}, 9, []))
         self.assertEqual(self.daemon.workers(), {}, 'the child outlived the answer')
         self.assertEqual(os.listdir(os.path.join(self.data, 'artifacts')), [])
+
+    def publishing(self, call):
+        """What is about to appear is first written down. The answer to a call that came while that waits."""
+        self.serve(scenario='slow-real')
+        job = self.submit(self.clip('plain'))['id']
+        self.at_work(job)
+        holder = sqlite3.connect(os.path.join(self.data, 'jobs.db'), isolation_level=None)
+        holder.execute('BEGIN IMMEDIATE')
+        self.becomes(job, 'publishing')
+        self.refuses(job, 'retry', 'delete')
+        self.assertNotIn('crop.mp4', os.listdir(os.path.join(self.data, 'artifacts', job)))
+        replies = []
+        asking = threading.Thread(target=lambda: replies.append(self.daemon.post('/v1/jobs/%s/%s' % (job, call))))
+        asking.start()
+        time.sleep(0.3)
+        holder.rollback()
+        holder.close()
+        asking.join()
+        self.assertEqual(replies[0].status, 200, '\n%s' % replies[0])
+        return job, replies[0].json
+
+    @slow
+    def test_cancel_while_publishing(self):
+        job, answer = self.publishing('cancel')
+        self.assertEqual(answer['state'], 'cancelled')
+        self.assertEqual(os.listdir(os.path.join(self.data, 'artifacts')), [])
+        self.refuses(job, 'pause', 'resume')
+        self.assertEqual(self.act(job, 'cancel')['state'], 'cancelled')
+
+    @slow
+    def test_pause_while_publishing(self):
+        """Nothing is left that could stand still: it ends, or goes on when it is let."""
+        job, _ = self.publishing('pause')
+        self.assertIn(self.daemon.post('/v1/jobs/%s/resume' % job).status, (200, 409))
+        done = self.ends(job)
+        self.assertEqual((done['attempt'], done['paused']), (1, False))
+        self.assert_plays(self.artefact(done), 60)
 
     def test_ended(self):
         self.serve()

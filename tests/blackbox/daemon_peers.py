@@ -225,8 +225,9 @@ class Health(Peer):
         daemon.get('/openapi.json')
         before = proportional(daemon.pid)
         freed = daemon.post('/api/diagnostics/resources/cleanup').json['freedBytes']
-        self.assertGreater(freed, 0)
-        self.assertLess(abs(before - proportional(daemon.pid) - freed), MEBI)
+        if PATIENCE == 1:   # sanitizers keep what is freed
+            self.assertGreater(freed, 0)
+            self.assertLess(abs(before - proportional(daemon.pid) - freed), MEBI)
         self.assertEqual([service['loaded'] for service in daemon.get('/v1/system').json['services'] if service['name'] == 'openapi'], [False])
         self.assertTrue(wait_until(lambda: read()['activeProcesses'] == 0, 5 * PATIENCE))
         self.problem(daemon.get('/api/diagnostics/resources/cleanup'), 405, 'method-not-allowed')
