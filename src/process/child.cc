@@ -387,9 +387,11 @@ Ending Core::Decide(const os::ExitReport& exit) const {
   if (cause_) {
     return *cause_;
   }
-  // SIGXCPU may have been handled, as ffmpeg does. Clock ticks make the sum a little less than the limit.
-  if (!clean && order_.cpu_limit.count() > 0 &&
-      exit.user_time + exit.system_time >= order_.cpu_limit - milliseconds(100)) {
+  // SIGXCPU may have been handled, as ffmpeg does. Clock ticks make the sum a little less than the limit, and on a
+  // machine that shares its processors with others a good deal less; a child may also send the signal to itself.
+  const auto used = exit.user_time + exit.system_time;
+  const bool told = exit.signaled && exit.code == SIGXCPU && used >= order_.cpu_limit / 2;
+  if (!clean && order_.cpu_limit.count() > 0 && (told || used >= order_.cpu_limit - milliseconds(100))) {
     return TimedOut{.deadline = order_.cpu_limit, .of_processor = true};
   }
   return exit.signaled ? Ending(Signaled{.signal = exit.code}) : Ending(Exited{.status = exit.code});
