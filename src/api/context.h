@@ -17,6 +17,7 @@
 #include "api/api.h"
 #include "api/lazy_text.h"
 #include "api/rendered.h"
+#include "api/request_headers.h"
 #include "api/system_json.h"
 #include "api/unchanged.h"
 #include "api/window.h"
@@ -46,13 +47,7 @@ using Reply = boost::asio::awaitable<Result<http::Response>>;
 // On the loop's thread, any number of calls at a time.
 using Handler = Reply (*)(Context& context, http::Request request);
 
-inline constexpr std::int64_t kLongestWait = 600;  // seconds of Prefer: wait=N
-
 http::Response JsonOf(int status, const boost::json::value& document);
-// Seconds of "Prefer: wait=N", at most kLongestWait; 0 without it.
-std::int64_t WaitOf(const http::Request& request);
-// "Idempotency-Key", "" without it. Errors: kBadParameters.
-Result<std::string> KeyOf(const http::Request& request);
 
 // The call with a callback as an awaitable: `start` gets the callback, which is called once, later, from the loop. A
 // caller who goes away meanwhile ends the wait, not the call.

@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "api/context.h"
+#include "api/request_headers.h"
 #include "base/sha256.h"
 #include "media/request_json.h"
 
