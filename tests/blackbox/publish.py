@@ -131,6 +131,6 @@ class Publish(Case):
         name = os.path.basename(self.output())
         with open(trace) as file:
             steps = [word for line in file for word, marks in (
-                ('content', ('fsync(', '/work/out.mp4>')), ('name', ('rename', '"%s"' % name)), ('folder', ('fsync(', self.out + '>)')))
+                ('content', ('fsync(', os.path.join(os.sep, 'work', 'out.mp4>'))), ('name', ('rename', '"%s"' % name)), ('folder', ('fsync(', self.out + '>)')))
                 if all(mark in line for mark in marks)]
         self.assertEqual(steps[-3:], ['content', 'name', 'folder'], steps)
