@@ -166,8 +166,8 @@ Members JobMembers() {
       {"progress", OrNull(Ref("Progress"))},
       {"waiting_for", OrNull(Ref("WaitingFor"))},
       {"position", Described(OrNull(Whole(1)),
-                             "Among those that wait for a slot. Always null in a page of jobs: each place "
-                             "takes a walk along the whole line.")},
+                             "Among those that wait for a slot, up to the thousandth. Always null in a page of "
+                             "jobs: each place takes a walk along the line.")},
       {"plan", Described(OrNull(Object(SoFar(PlanMembers(), {"name", "forecast_frames"}))),
                          "While the job works, its name and its forecast of frames; whole when the result is "
                          "about to appear, and afterwards.")},

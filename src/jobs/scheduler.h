@@ -131,7 +131,7 @@ class Scheduler {
   // ones.
   [[nodiscard]] WaitingFor ReasonOf(const std::string& id) const;
   // Position among those without a slot, from 1, if all slots came free now; those aside come last. nullopt when it
-  // has one or is unknown. For people: O(queue * owners).
+  // has one, is unknown, or stands in the line beyond the thousandth place.
   [[nodiscard]] std::optional<std::size_t> PositionOf(const std::string& id) const;
   [[nodiscard]] bool Knows(const std::string& id) const;  // with or without a slot
   [[nodiscard]] SchedulerFigures figures() const;

@@ -174,7 +174,7 @@ void SchedulerLine::SetAgeing(Duration ageing) {
   }
 }
 
-std::size_t SchedulerLine::PositionOf(const LineJob& job, SteadyTime now) const {
+std::optional<std::size_t> SchedulerLine::PositionOf(const LineJob& job, SteadyTime now) const {
   // The choice itself, played on a copy of what it looks at.
   struct Turns : LineBidder {
     std::vector<std::pair<Rank::const_iterator, Rank::const_iterator>> ranks;
@@ -201,7 +201,7 @@ std::size_t SchedulerLine::PositionOf(const LineJob& job, SteadyTime now) const 
     }
     bidders.insert(&turns);
   }
-  for (std::size_t position = 1;; ++position) {
+  for (std::size_t position = 1; position <= kLastTold; ++position) {
     Turns& turns = static_cast<Turns&>(*Choose(bidders));
     if (turns.head == &job) {
       return position;
@@ -220,6 +220,7 @@ std::size_t SchedulerLine::PositionOf(const LineJob& job, SteadyTime now) const 
       bidders.insert(&turns);
     }
   }
+  return std::nullopt;
 }
 
 }  // namespace weir::jobs

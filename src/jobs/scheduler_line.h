@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -35,6 +36,9 @@ struct LineJob {
 // priority 0 would have had to come to be worth as much.
 inline SteadyTime Claim(SteadyTime since, int priority, Duration ageing) { return since - priority * ageing; }
 
+// Each place further back takes another turn of the choice, and every answer about a waiting job has its place.
+inline constexpr std::size_t kLastTold = 1000;
+
 // Who takes part in the choice: an owner with what counts for it.
 struct LineBidder {
   SteadyTime bid{};
@@ -58,8 +62,8 @@ class SchedulerLine {
   LineJob* Start(SteadyTime now);
   void End(LineJob& job);
   void SetAgeing(Duration ageing);
-  // From 1; `job` is in the line.
-  [[nodiscard]] std::size_t PositionOf(const LineJob& job, SteadyTime now) const;
+  // From 1, nullopt beyond kLastTold; `job` is in the line. O(kLastTold + owners).
+  [[nodiscard]] std::optional<std::size_t> PositionOf(const LineJob& job, SteadyTime now) const;
   [[nodiscard]] std::size_t size() const { return size_; }
   [[nodiscard]] std::size_t owners() const { return owners_.size(); }
 
