@@ -291,18 +291,21 @@ class RealGroup : public testing::Test {
 
 TEST_F(RealGroup, DetectionLeavesNothingBehindAndSaysWhy) {
   EXPECT_EQ(root_.reason().empty(), root_.backend() == MemoryBackend::kCgroupV2) << root_.reason();
+  // A killed life of somebody else may have left groups here before.
+  const std::string before = Groups("/sys/fs/cgroup");
   (void)CgroupRoot::Detect();
   // Others may be at work here at the same time: theirs are locked.
-  const auto unlocked = [] {
-    int count = 0;
+  const auto left = [&before] {
+    std::string unlocked;
     std::istringstream groups(Groups("/sys/fs/cgroup"));
     for (std::string group; std::getline(groups, group);) {
+      if (before.contains(group)) continue;
       const auto folder = OpenFolder(group, Access::kRead);
-      if (folder && TryLock(folder->get()).value_or(false)) ++count;
+      if (folder && TryLock(folder->get()).value_or(false)) unlocked += group + "\n";
     }
-    return count;
+    return unlocked;
   };
-  EXPECT_TRUE(Eventually([&] { return unlocked() == 0; })) << Groups("/sys/fs/cgroup");
+  EXPECT_TRUE(Eventually([&] { return left().empty(); })) << left() << "were not there before:\n" << before;
 }
 
 TEST_F(RealGroup, TheKernelKillsAChildAboveTheLimitAndCountsIt) {

@@ -331,7 +331,8 @@ class OutOfMemoryWithoutCgroups(OutOfMemory):
         done = self.weir('crop', clips.get('plain'), self.output(), '--ffmpeg', self.fake('eat-tree 2000 8'), '--ffprobe', 'ffprobe', '--json',
                          '--stall-timeout', '2', env={'WEIR_TEST_MEMORY_BACKEND': self.backend})
         self.refused(done, 'stalled')
-        self.assertLess(done.document['attempts'][0]['measured_peak_bytes'], 64 * MEBI)
+        # Each of its children would take 250 MiB.
+        self.assertLess(done.document['attempts'][0]['measured_peak_bytes'], 128 * MEBI)
 
     def test_spread_over_children_without_seccomp(self):
         """Nothing but the watcher stands here: it ends them, how far they came depends on how soon it looks."""
