@@ -114,6 +114,9 @@ void Book::Write(ActiveJob& job, const store::EventRecord& event, std::function<
     }
     if (done) {
       Touch();
+      if (unwritten_.erase(id) != 0) {
+        log::Info("job " + id + " is written");
+      }
       if (then) {
         then();
       }
@@ -121,6 +124,7 @@ void Book::Write(ActiveJob& job, const store::EventRecord& event, std::function<
     }
     if (done.error().code == ErrorCode::kConflict) {
       log::Error("job " + id + " is let go: " + Describe(done.error()));
+      unwritten_.erase(id);
       on_foreign_(id);
       ActiveJob* leaving = Find(id);
       if (then && leaving != nullptr) {
@@ -130,7 +134,10 @@ void Book::Write(ActiveJob& job, const store::EventRecord& event, std::function<
       }
       return;
     }
-    log::Error("job " + id + " could not be written, again in a second: " + Describe(done.error()));
+    // Once, not each second: a full disk would fill the log as well.
+    if (unwritten_.insert(id).second) {
+      log::Error("job " + id + " could not be written, again each second: " + Describe(done.error()));
+    }
     if (written != nullptr) {
       written->unsaved.push_back({.event = event, .then = then});
       WriteUnsaved();

@@ -117,6 +117,7 @@ class Book {
   std::set<boost::asio::steady_timer*> watchers_;
   boost::asio::steady_timer again_;
   bool writing_again_ = false;
+  std::set<std::string> unwritten_;  // jobs of which it was said
   Alive alive_;
 };
 

@@ -293,7 +293,7 @@ Result<UniqueFd> OpenFolder(const Place& place, Access access) {
   if (access == Access::kWrite && ::faccessat(fd.get(), ".", W_OK | X_OK, AT_EACCESS) != 0) {
     if (errno == EROFS) {
       return Fail(ErrorCode::kOutputUnwritable,
-                  "the folder " + name + " is on a read-only file system; choose another");
+                  "the folder " + name + " is on a read-only file system; mount it writable or choose another");
     }
     return Fail(ErrorCode::kOutputUnwritable, "no permission to write to the folder " + name + "; choose another");
   }

@@ -161,7 +161,7 @@ class DeadRun {
     const Result<os::UniqueFd> folder = os::OpenFolderAt(target->get(), name);
     if (!folder) {
       swept_.ids.push_back(id_);
-      return KeepForAWhile(Describe(folder.error()));
+      return KeepForAWhile("cannot remove " + shown + ": " + Describe(folder.error()));
     }
     if (!os::EntryExists(folder->get(), kMarker)) {
       swept_.ids.push_back(id_);
@@ -169,7 +169,7 @@ class DeadRun {
     }
     const Result<os::UniqueFd> marker = os::OpenFileAt(folder->get(), kMarker, os::Access::kWrite);
     if (!marker) {
-      return KeepForAWhile(Describe(marker.error()));
+      return KeepForAWhile("cannot remove " + shown + ": " + Describe(marker.error()));
     }
     if (const Result<bool> locked = os::TryLock(marker->get()); locked && !*locked) {
       return;  // alive, though its record is not locked

@@ -129,13 +129,13 @@ class Daemon:
 
     # --- life ---
 
-    def wait_ready(self, seconds=20):
+    def wait_ready(self, seconds=20, status=200):
         end = time.monotonic() + seconds * PATIENCE
         while time.monotonic() < end:
             if self.process.poll() is not None:
                 raise AssertionError('the daemon ended with %d instead of starting\n%s' % (self.process.returncode, self.log[-1500:]))
             try:
-                if self.get('/readyz').status == 200:
+                if self.get('/readyz').status == status:
                     return self
             except (OSError, http.client.HTTPException):
                 pass

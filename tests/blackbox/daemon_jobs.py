@@ -718,6 +718,44 @@ class Limits(DaemonCase):
         self.assertTrue(os.path.exists(os.path.join(self.media, 'out', 'kept.mp4')))
 
     @needs_configuration
+    def test_what_is_referred_to_is_kept(self):
+        """Age alone removes nothing: neither a result on its way to a caller, nor a job that goes on after its end."""
+        daemon = self.serve('--keep-succeeded', '1', '--keep-failed', '1', scenario='obey-term', slots=1)
+        runs, waits = (self.submit(self.clip('text', name))['id'] for name in ('a.mp4', 'b.mp4'))
+        for job in (runs, waits):
+            self.ends(job, 'failed')
+        for name in ('a.mp4', 'b.mp4'):
+            self.clip('busy', name)
+        self.act(runs, 'retry')
+        self.at_work(runs)
+        self.act(waits, 'retry')
+        time.sleep(1.2)
+        for _ in range(3):
+            daemon.post('/api/diagnostics/resources/cleanup')
+        self.assertEqual(self.job(runs)['state'], 'running')
+        self.assertEqual(self.job(waits)['state'], 'queued')
+        self.act(waits, 'cancel')
+        self.act(runs, 'cancel')
+        # A slow caller gets the whole of a result whose time is over meanwhile.
+        self.play('pass')
+        done = self.ends(self.submit(self.clip('busy'))['id'])
+        path = os.path.join(self.data, 'artifacts', done['id'], done['artifacts'][0]['name'])
+        with open(path, 'rb') as file:
+            whole = file.read()
+        with daemon.connect(30, receive_buffer=4096) as slow:
+            slow.sendall(b'GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' % done['artifacts'][0]['url'].encode())
+            got = slow.recv(1000)
+            time.sleep(1.2)
+            daemon.post('/api/diagnostics/resources/cleanup')
+            self.assertTrue(wait_until(lambda: daemon.get('/v1/jobs/' + done['id']).status == 404, 10 * PATIENCE))
+            while True:
+                piece = slow.recv(65536)
+                if not piece:
+                    break
+                got += piece
+        self.assertEqual(got.partition(b'\r\n\r\n')[2], whole)
+
+    @needs_configuration
     def test_large_input(self):
         daemon = self.serve('--largest-input', '10000')
         document = self.problem(daemon.post('/v1/jobs', {'recipe': 'crop', 'inputs': [self.clip('plain')]}), 413, 'input-too-large')

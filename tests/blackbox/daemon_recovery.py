@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import subprocess
 import threading
 import time
 
@@ -439,6 +440,103 @@ class Disks(Recovery):
         self.check_data(self.data)
         # The folder goes with its mount.
         self.daemons.remove(daemon)
+
+    def survivors(self, outputs):
+        """Two jobs at work and one that waits, left behind by a kill."""
+        self.serve(scenario='slow-real', slots=2)
+        name = self.clip('busy')
+        jobs = [self.submit(name, outputs=[output])['id'] for output in outputs]
+        self.becomes(jobs[0], 'running', also=lambda job: job['progress'] is not None)
+        self.becomes(jobs[1], 'running', also=lambda job: job['progress'] is not None)
+        self.kill()
+        return jobs
+
+    def all_end_once(self, jobs, outputs):
+        for job, output in zip(jobs, outputs):
+            self.ends(job)
+            history = self.history(job)
+            self.assertEqual(sum(state in FINAL for state in history), 1, history)
+            self.assert_plays(os.path.join(self.media, output))
+
+    @slow
+    def test_start_on_a_full_disk(self):
+        """It comes up, answers, says that it cannot write, and goes on when it can; killed in between as well."""
+        disk = self.mount_tmpfs(700 << 20, 'data')
+        outputs = ['out/%d.mp4' % number for number in range(3)]
+        jobs = self.survivors(outputs)
+        ballast = self.fill(disk, 0)
+        with open(ballast, 'ab', 0) as file:
+            try:
+                while True:
+                    file.write(bytes(512))
+            except OSError:
+                pass
+        self.play('pass')
+        for _ in range(2):
+            daemon = self.serve(scenario='pass', slots=2, ready=False)
+            daemon.wait_ready(status=503)
+            self.assertEqual(daemon.get('/healthz').status, 200)
+            self.assertEqual({job['id'] for job in daemon.get('/v1/jobs').json['jobs']}, set(jobs))
+            time.sleep(1.2)
+            said = [line for line in daemon.log.splitlines() if 'could not be written' in line]
+            self.assertEqual(len(said), len(set(said)), 'said again and again')
+            self.assertEqual(os.listdir(os.path.join(self.media, 'out')), [])
+            self.kill()
+        self.serve(scenario='pass', slots=2, ready=False)
+        os.unlink(ballast)
+        self.daemon.wait_ready()
+        self.all_end_once(jobs, outputs)
+        self.assertEqual(self.daemon.get('/readyz').status, 200)
+        self.daemon.stop()
+        self.check_data(self.data)
+        self.daemons.remove(self.daemon)   # the folder goes with its mount
+
+    @slow
+    def test_start_on_a_frozen_disk(self):
+        disk = self.mount_tmpfs(700 << 20, 'data')
+        outputs = ['out/%d.mp4' % number for number in range(3)]
+        jobs = self.survivors(outputs)
+        self.remount_read_only(disk)
+        daemon = self.serve(scenario='pass', ready=False)
+        self.assertEqual(daemon.ended(10), EXIT['output-unwritable'], daemon.log)
+        self.assertIn('read-only', daemon.log)
+        self.assertIn(disk, daemon.log)
+        self.assertEqual(subprocess.run(['mount', '-o', 'remount,rw', disk]).returncode, 0)
+        self.serve(scenario='pass', slots=2)
+        self.all_end_once(jobs, outputs)
+        self.daemon.stop()
+        self.check_data(self.data)
+        self.daemons.remove(self.daemon)
+
+    @slow
+    def test_start_with_frozen_outputs(self):
+        """What the dead left there cannot be cleared away yet: that is said, and done at a later start."""
+        disk = self.mount_tmpfs(800 << 20, 'media/small')
+        outputs = ['small/%d.mp4' % number for number in range(3)]
+        jobs = self.survivors(outputs)
+        left = work_folders(self.dir)
+        self.assertTrue(left, 'nothing was left to be cleared away')
+        self.remount_read_only(disk)
+        self.play('pass')
+        self.serve(scenario='pass', slots=2)
+        self.assertEqual(work_folders(self.dir), left)
+        self.assertIn(disk, self.daemon.log)
+        self.assertEqual(self.daemon.get('/healthz').status, 200)
+        other = self.submit('busy.mp4')['id']
+        self.ends(other)
+        for job in jobs:
+            found = self.becomes(job, 'queued', 'failed', also=lambda one: one['failure'] is not None)
+            self.assertIn(found['failure']['type'], ('output-unwritable', 'output-folder', 'disk-full'), found['failure'])
+        self.kill()
+        self.assertEqual(subprocess.run(['mount', '-o', 'remount,rw', disk]).returncode, 0)
+        self.serve(scenario='pass', slots=2)
+        for job in jobs:
+            if self.job(job)['state'] == 'failed':
+                self.act(job, 'retry')
+        for job, output in zip(jobs, outputs):
+            self.ends(job)
+            self.assert_plays(os.path.join(self.media, output))
+        self.assertEqual(work_folders(self.dir), [])
 
     def test_read_only_root(self):
         disk = self.mount_tmpfs(600 << 20, 'media/frozen')
