@@ -234,6 +234,8 @@ class Packaged(unittest.TestCase):
             lines = dict(line.strip().split('=', 1) for line in file if '=' in line and not line.startswith('#'))
         self.assertEqual((lines['Type'], lines['NotifyAccess'], lines['KillMode']), ('notify', 'main', 'mixed'))
         self.assertIn('HUP', lines['ExecReload'])
+        # Each of these forbids what the daemon stands on.
+        self.assertEqual({'RestrictNamespaces', 'SystemCallFilter', 'ProtectControlGroups', 'ProtectProc', 'ProcSubset', 'ProtectKernelTunables', 'RestrictSUIDSGID'} & set(lines), set())
         self.assertGreater(int(lines['TimeoutStopSec']), 30)
         # Groups for the children; a limit that the documented budget of 2G fits below; a descriptor for each connection
         # and more; and a next life after a crash, but not after an end in good order.
