@@ -162,6 +162,13 @@ def main():
                 if answered > options.requests * len(memory) / 10:
                     memory.append(weir.pss())
         print(f"{answered} further requests: " + " ".join(f"{pss:.2f}" for pss in memory) + " MiB PSS")
+        waiting = json.loads(ask(weir.port, "GET", "/v1/system")[1])["queue"]["waiting"]
+        for process in processes:
+            process.kill()
+            process.wait()
+        weir = Weir(options.weir, folder)
+        processes.append(weir.process)
+        print(f"ready after kill -9: {1000 * weir.ready:.0f} ms, {waiting} jobs waiting, {weir.pss():.1f} MiB PSS")
     finally:
         for process in processes:
             process.kill()

@@ -238,10 +238,11 @@ std::vector<Row> MakeRows() {
   rows.push_back(Texts(About("server.origins", kTexts, "[]", "WEIR_ORIGINS", "--origin",
                              "Origins of web pages that may call from a browser, besides the server's own."),
                        &Config::origins));
-  rows.push_back(Whole(Within(About("server.connections", kWhole, "256", "WEIR_CONNECTIONS", "--connections",
-                                    "Connections at once; further ones are closed."),
-                              1, 65'536),
-                       &Config::connections));
+  rows.push_back(
+      Whole(Within(About("server.connections", kWhole, "256", "WEIR_CONNECTIONS", "--connections",
+                         "Connections at once; a further one takes the place of the longest idle, or is closed."),
+                   1, 65'536),
+            &Config::connections));
   rows.push_back(InBytes(Within(About("server.largest_body", kBytes, "\"1M\"", "WEIR_LARGEST_BODY", "--largest-body",
                                       "Longest body of a request."),
                                 1024, 64 * kMib),

@@ -32,6 +32,7 @@ namespace {
 constexpr auto kAsTuple = boost::asio::as_tuple(boost::asio::use_awaitable);
 
 constexpr std::size_t kReadSize = std::size_t{16} << 10U;
+constexpr std::chrono::seconds kLeastIdle{1};               // before a connection makes room for another
 constexpr std::size_t kKeptBuffer = std::size_t{2} << 10U;  // capacity that an idle connection may hold
 constexpr std::size_t kFileTurn = std::size_t{1} << 20U;    // bytes of a file before others have a turn
 constexpr std::size_t kMostLingering = std::size_t{4} << 20U;
@@ -191,6 +192,20 @@ void Core::ForAll(void (Connection::*action)()) {
   }
 }
 
+bool Core::MakeRoom() {
+  Connection* longest = nullptr;
+  IoTime since = std::chrono::steady_clock::now() - kLeastIdle;
+  for (Connection* connection : connections) {
+    if (connection->IdleSince() <= since) {
+      since = connection->IdleSince();
+      longest = connection;
+    }
+  }
+  if (longest == nullptr) return false;
+  longest->shared_from_this()->Finish();
+  return true;
+}
+
 void Core::Shut() {
   lane.Shut();
   timer_.cancel();
@@ -256,6 +271,7 @@ awaitable<void> Connection::Run(std::shared_ptr<Connection> self) {
 
 void Connection::Enter(Stage stage, milliseconds time) {
   stage_ = stage;
+  entered_ = std::chrono::steady_clock::now();
   deadline_ = After(time);
   core_->Expect(deadline_);
 }
@@ -270,6 +286,12 @@ void Connection::Abort() {
   if (socket_.is_open()) os::DiscardOnClose(socket_.native_handle());
   Close();
   cancel_.emit(boost::asio::cancellation_type::terminal);
+}
+
+IoTime Connection::IdleSince() const {
+  error_code error;
+  const bool idle = stage_ == Stage::kIdle && input_.empty() && socket_.is_open() && socket_.available(error) == 0;
+  return idle ? entered_ : kNever;
 }
 
 void Connection::DeadlinePassed() {

@@ -40,6 +40,8 @@ struct Core : std::enable_shared_from_this<Core> {
   void Expect(IoTime deadline);  // a sweep no later than this
   void Start(os::Connection accepted);
   void ForAll(void (Connection::*action)());
+  // Ends the connection that has been idle for longest, if any has been for a while. Whether it did.
+  bool MakeRoom();
   void Shut();  // ends everything; nothing runs on the lane afterwards
   void Reload(const ServerSettings& fresh);
 
@@ -79,6 +81,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   boost::asio::cancellation_slot slot() { return cancel_.slot(); }
   [[nodiscard]] IoTime deadline() const { return deadline_; }
+  // Between requests since then, with nothing received; kNever: not so.
+  [[nodiscard]] IoTime IdleSince() const;
   void DeadlinePassed();
   // The server takes no more connections: ends what is idle or endless.
   void Finish();
@@ -133,6 +137,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::string interim_;    // what of a sign to a waiting caller has not been taken yet; goes before the answer
   std::chrono::milliseconds doubt_{};  // pause after the last such sign
   Stage stage_ = Stage::kIdle;
+  IoTime entered_ = kNever;  // the stage
   IoTime deadline_ = kNever;
   IoTime heartbeat_due_ = kNever;  // by when the rest of a heartbeat must have been taken
   std::size_t dropped_ = 0;

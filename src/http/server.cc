@@ -73,7 +73,7 @@ class Listening final : public Server {
       if (!taken) return Pause(taken.error());
       if (!taken->has_value()) break;
       ++core_->figures.accepted;
-      if (core_->connections.size() >= core_->settings.most_connections) {
+      if (core_->connections.size() >= core_->settings.most_connections && !core_->MakeRoom()) {
         ++core_->figures.refused;
         continue;
       }

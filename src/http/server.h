@@ -38,7 +38,7 @@ struct ServerSettings {
   std::vector<Token> tokens;         // empty: everybody who reaches a loopback address may do everything
   std::vector<std::string> hosts;    // further names that a Host header may have, besides the address and localhost
   std::vector<std::string> origins;  // that may call from a browser; own address always
-  std::size_t most_connections = 1024;  // further ones are accepted and closed at once
+  std::size_t most_connections = 1024;  // for a further one the longest idle is closed, or itself
   Bytes largest_header = Bytes::Kib(16);
   Bytes largest_body = Bytes::Mib(1);
   // Bodies of all requests that are being read or answered; beyond it kBusy, except for a request that is alone.

@@ -549,6 +549,34 @@ TEST_F(Http, ConnectionsBeyondTheCapAreClosedAtOnce) {
   EXPECT_THAT(Ask(Get("/y")), EndsWith("hello /y"));
 }
 
+TEST_F(Http, IdleConnectionsMakeRoomForNewOnes) {
+  ServerSettings settings;
+  settings.most_connections = 4;
+  Start(settings);
+  Dialled first = Dial();
+  ASSERT_TRUE(Eventually([&] { return Figures().connections == 1; }));
+  Dialled second = Dial();
+  Dialled half = Dial();
+  half.Put("GET / HT");
+  Dialled busy = Dial();
+  busy.Put(Get("/slow?ms=2500"));
+  ASSERT_TRUE(Eventually([&] { return Figures().connections == 4 && counts_.started == 1; }));
+  EXPECT_TRUE(Dial().Ended()) << "nobody has been idle for long";
+  std::this_thread::sleep_for(1100ms);
+  Dialled third = Dial();
+  EXPECT_TRUE(first.Ended()) << "the longest idle goes first";
+  Dialled fourth = Dial();
+  EXPECT_TRUE(second.Ended());
+  third.Put(Get("/x"));
+  EXPECT_THAT(third.Answer(), EndsWith("hello /x"));
+  fourth.Put(Get("/y"));
+  EXPECT_THAT(fourth.Answer(), EndsWith("hello /y"));
+  half.Put("TP/1.1\r\nHost: localhost\r\n\r\n");
+  EXPECT_THAT(half.Answer(), EndsWith("hello /"));
+  EXPECT_THAT(busy.Answer(), EndsWith("slow"));
+  EXPECT_EQ(Figures().refused, 1U);
+}
+
 TEST_F(Http, CallersHaveARate) {
   ManualClock still;
   ServerSettings settings;
