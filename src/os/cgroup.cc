@@ -252,6 +252,55 @@ std::string TryParent(const std::string& parent, const std::string& control, boo
   return reason;
 }
 
+// A v2 group that hands memory down to groups below may hold no process itself. Who is alone in its group, as a
+// service is, can make room: into a group below its own, for as long as the process lives.
+class Aside {
+ public:
+  explicit Aside(std::string own) : own_(std::move(own)), leaf_(own_ + "/" + GroupName(NewId())) {}
+  Aside(const Aside&) = delete;
+  Aside& operator=(const Aside&) = delete;
+  // Also of a process that forked and did not exec: it is not the one that moved.
+  ~Aside() {
+    if (moved_ != ::getpid()) return;
+    const std::string control = own_ + "/cgroup.subtree_control";
+    if (HasWord(control, "memory") && !WriteControl(control, "-memory", false)) return;
+    if (!WriteControl(own_ + "/cgroup.procs", "0", false)) return;
+    ::rmdir(leaf_.c_str());
+  }
+
+  // Whether `own` can be divided now.
+  bool Move() {
+    auto lock = MakeLockedGroup(leaf_);
+    if (!lock) return false;
+    if (!WriteControl(leaf_ + "/cgroup.procs", "0", false)) {
+      ::rmdir(leaf_.c_str());
+      return false;
+    }
+    lock_ = *std::move(lock);
+    moved_ = ::getpid();
+    return WriteControl(own_ + "/cgroup.subtree_control", "+memory", false).has_value();
+  }
+
+ private:
+  std::string own_;
+  std::string leaf_;
+  UniqueFd lock_;  // or a sweeper would take us for abandoned
+  pid_t moved_ = 0;
+};
+
+bool IsGroupName(std::string_view name) { return name.starts_with("weir-") && IsId(name.substr(5)); }
+
+bool MoveAside(const std::string& own) {
+  // Below a group of ours is no place for more.
+  if (IsGroupName(std::string_view(own).substr(own.rfind('/') + 1))) return false;
+  if (MembersOf(own) != std::vector<pid_t>{::getpid()}) return false;
+  static std::unique_ptr<Aside> kept;
+  auto aside = std::make_unique<Aside>(own);
+  if (!aside->Move()) return false;
+  kept = std::move(aside);
+  return true;
+}
+
 struct Choice {
   std::string parent;
   std::string reason;
@@ -263,7 +312,7 @@ Choice ChooseV2(const Hierarchy& v2) {
   std::string reason;
   // Our own group first; only there may controllers be switched on, because neighbours would feel it above.
   const std::string control = v2.own + "/cgroup.subtree_control";
-  if (!HasWord(control, "memory") && !WriteControl(control, "+memory", false)) {
+  if (!HasWord(control, "memory") && !WriteControl(control, "+memory", false) && !MoveAside(v2.own)) {
     reason = "our cgroup cannot be divided: it holds processes or is not delegated to us";
   } else {
     reason = TryParent(v2.own, "memory.max", true);
@@ -304,8 +353,6 @@ void KillAndRemove(const std::string& group) {
   KillMembers(group);
   RemoveGroup(group);
 }
-
-bool IsGroupName(std::string_view name) { return name.starts_with("weir-") && IsId(name.substr(5)); }
 
 // Anywhere below `root`, breadth first: a maker may have lived in another session or service than we do.
 void RemoveUnlocked(const std::string& root) {

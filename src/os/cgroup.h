@@ -45,7 +45,8 @@ class MemoryGroup {
 // Where groups are made; decided once. Any folder tree can stand in for /sys/fs/cgroup in tests.
 class CgroupRoot {
  public:
-  // Looks at `mount` (default /sys/fs/cgroup), /proc/self/cgroup, and tries to make a group.
+  // Looks at `mount` (default /sys/fs/cgroup), /proc/self/cgroup, and tries to make a group. Where the only obstacle
+  // is that this process is in its group, and it is alone there, it moves into a group below until it ends.
   // WEIR_TEST_MEMORY_BACKEND=rlimit|v1|v2 narrows the choice, for tests.
   static CgroupRoot Detect(const std::string& mount = "/sys/fs/cgroup",
                            const std::string& self_cgroup = "/proc/self/cgroup");

@@ -308,6 +308,39 @@ TEST_F(RealGroup, DetectionLeavesNothingBehindAndSaysWhy) {
   EXPECT_TRUE(Eventually([&] { return left().empty(); })) << left() << "were not there before:\n" << before;
 }
 
+// As a service is.
+TEST_F(RealGroup, WhoIsAloneInItsGroupMakesRoomForOthers) {
+  const std::string mount = "/sys/fs/cgroup";
+  if (!HasWord(mount + "/cgroup.subtree_control", "memory")) GTEST_SKIP() << "no cgroup v2 with memory here";
+  const std::string own = mount + "/test-" + id_;
+  ASSERT_TRUE(std::filesystem::create_directory(own));
+  const pid_t service = ::fork();
+  if (service == 0) {
+    std::ofstream(own + "/cgroup.procs") << "0" << std::flush;
+    const CgroupRoot root = CgroupRoot::Detect();
+    if (root.backend() != MemoryBackend::kCgroupV2) ::_exit(1);
+    // Where it is now is nothing to sweep, and a second look finds the same.
+    CgroupRoot::Detect().RemoveAbandoned();
+    if (CgroupRoot::Detect().backend() != MemoryBackend::kCgroupV2) ::_exit(2);
+    {
+      const auto group = root.Create(NewId(), Bytes::Mib(48));
+      if (!group) ::_exit(3);
+      Runner runner;
+      runner.Python("x = bytearray(b'1') * (200 << 20); print('survived')");
+      Put(runner, **group);
+      const auto finished = runner.Run();
+      if (!finished || finished->report.code != SIGKILL || (*group)->OomKills() == 0) ::_exit(4);
+    }
+    std::exit(0);
+  }
+  int status = 0;
+  ::waitpid(service, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  EXPECT_THAT(Groups(own), IsEmpty());
+  EXPECT_TRUE(std::filesystem::remove(own));
+}
+
 TEST_F(RealGroup, TheKernelKillsAChildAboveTheLimitAndCountsIt) {
   if (root_.backend() == MemoryBackend::kRlimit) {
     const auto group = Make(Bytes::Mib(48));
