@@ -44,8 +44,10 @@ Status CheckQuery(const Route& route, const Request& request) {
         continue;
       }
       const auto nearest = NearestName(name, known);
-      return Fail(ErrorCode::kBadParameters, Quoted(name) + " is not known in the query here" +
-                                                 (nearest ? "; did you mean \"" + *nearest + "\"?" : ""));
+      return Fail(Error{.code = ErrorCode::kBadParameters,
+                        .detail = Quoted(name) + " is not known in the query here" +
+                                  (nearest ? "; did you mean \"" + *nearest + "\"?" : "")}
+                      .With("field", Printable(name)));
     }
     if (std::any_of(request.query.begin(), item, [&](const auto& before) { return before.first == name; })) {
       return Fail(

@@ -21,10 +21,15 @@ constexpr std::chrono::hours kForEver{1};
 // The events of one job, or of all. Stored ones have ids and are never left out; progress has none.
 class Feed final : public http::EventSource {
  public:
-  Feed(jobs::JobService& service, const Clock& clock, std::string job, std::int64_t after)
-      : service_(service), clock_(clock), job_(std::move(job)), after_(after) {}
+  // With `tell_place`, its reader knows from the start where it begins, and can come again before anything happened.
+  Feed(jobs::JobService& service, const Clock& clock, std::string job, std::int64_t after, bool tell_place)
+      : service_(service), clock_(clock), job_(std::move(job)), after_(after), tell_place_(tell_place) {}
 
   awaitable<std::optional<std::string>> Next() override {
+    if (std::exchange(tell_place_, false)) {
+      // Without data it is no event, and its id counts.
+      co_return "id: " + std::to_string(after_) + "\n\n";
+    }
     while (true) {
       const std::uint64_t all = service_.version();
       auto events = service_.Events(job_, after_, kEventsAtOnce);
@@ -75,15 +80,21 @@ class Feed final : public http::EventSource {
   const Clock& clock_;
   std::string job_;
   std::int64_t after_;
+  bool tell_place_;
   std::uint64_t told_ = 0;
   MediaTime shown_{-1};
   bool ended_ = false;
 };
 
+bool BeginsNow(const Request& request) {
+  const auto* query = request.Query("after");
+  return request.Header("last-event-id") == nullptr && query != nullptr && *query == "now";
+}
+
 Result<std::int64_t> PlaceIn(Context& context, const Request& request) {
   const auto* header = request.Header("last-event-id");
   const auto* query = request.Query("after");
-  if (header == nullptr && query != nullptr && *query == "now") {
+  if (BeginsNow(request)) {
     return context.service.LastEventId();
   }
   if (header == nullptr && query == nullptr) {
@@ -101,7 +112,7 @@ Result<std::int64_t> PlaceIn(Context& context, const Request& request) {
 Result<Response> FeedOf(Context& context, const Request& request, const std::string& job) {
   WEIR_ASSIGN(const std::int64_t after, PlaceIn(context, request));
   Response response;
-  response.events = std::make_unique<Feed>(context.service, context.clock, job, after);
+  response.events = std::make_unique<Feed>(context.service, context.clock, job, after, BeginsNow(request));
   return response;
 }
 

@@ -27,7 +27,8 @@ std::shared_ptr<const LazyText::Text> LazyText::Get(const boost::asio::any_io_ex
 void LazyText::AwaitIdle(Duration wait) {
   timer_->expires_after(std::chrono::duration_cast<boost::asio::steady_timer::duration>(wait));
   timer_->async_wait(alive_.Guard([this](const boost::system::error_code& error) {
-    if (error) {
+    // Let go meanwhile, though the timer had expired.
+    if (error || !timer_) {
       return;
     }
     const Duration left = idle_ - (clock_.Now() - used_);

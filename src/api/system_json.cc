@@ -171,6 +171,9 @@ std::string Metrics(const SystemView& view) {
   Metric(text, "weir_http_connections", "gauge", "Open connections.", static_cast<double>(reading.http.connections));
   Metric(text, "weir_http_connections_refused_total", "counter", "Connections beyond the limit.",
          static_cast<double>(reading.http.refused));
+  Metric(text, "weir_http_connections_displaced_total", "counter",
+         "Idle connections that were closed for another beyond the limit.",
+         static_cast<double>(reading.http.displaced));
   Metric(text, "weir_ready", "gauge", "1 when work can be taken.",
          reading.not_ready.empty() && !view.figures.draining ? 1 : 0);
   Metric(text, "weir_uptime_seconds", "gauge", "Since the start.", UptimeOf(view));

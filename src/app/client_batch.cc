@@ -13,6 +13,7 @@
 #include "app/client_talk.h"
 #include "base/id.h"
 #include "base/text.h"
+#include "jobs/service.h"
 #include "os/file.h"
 
 namespace weir::app {
@@ -24,7 +25,7 @@ using std::chrono::seconds;
 
 constexpr Bytes kLargestBatch = Bytes::Mib(64);
 constexpr Bytes kLargestLine = Bytes::Mib(1);
-constexpr std::size_t kMostInBatch = 5000;  // docs/API.md
+using jobs::kMostInBatch;
 constexpr std::size_t kMostFailuresTold = 20;
 constexpr std::chrono::minutes kAcceptTime{10};  // thousands of files are looked at, or of jobs stopped
 
@@ -126,6 +127,11 @@ Result<std::string> OwnerOf(const ClientCommand& command, std::vector<Line>& lin
     const auto* owner = line.job.if_contains("owner");
     return owner != nullptr ? *owner : json::value();
   };
+  for (auto& line : lines) {
+    if (told(line).is_null() && !command.owner.empty()) {
+      line.job["owner"] = command.owner;
+    }
+  }
   const json::value first = told(lines.front());
   for (const auto& line : lines) {
     const auto owner = told(line);
@@ -194,20 +200,19 @@ Result<json::value> Submit(const Talk& talk) {
   const auto& command = talk.command();
   WEIR_ASSIGN(auto lines, LinesOf(command));
   WEIR_ASSIGN(const auto body, BodyOf(command, lines));
-  const Headers headers{{"Idempotency-Key", command.key.empty() ? NewId() : command.key}};
+  const std::string key = command.key.empty() ? NewId() : command.key;
+  const Headers headers{{"Idempotency-Key", key}};
   for (int tries = 0;; ++tries) {
     auto batch = talk.Ask(Method::kPost, "/v1/batches", body, headers, kAcceptTime);
     if (batch) {
       return batch;
     }
-    // A queue that is full is waited for, as somebody works on it; one that is too short for it never has room.
-    const auto limit = MemberOf(batch.error(), "limit");
-    const bool never = limit && *limit < lines.size();
-    if (batch.error().code != ErrorCode::kBusy || tries >= kPatientTries || never) {
+    // A queue that is full is waited for, as somebody works on it.
+    if (batch.error().code != ErrorCode::kBusy || tries >= kPatientTries) {
       Error error = InTermsOfTheFile(command, lines, body.size(), std::move(batch).error());
-      if (never) {
-        error.detail = "the " + std::to_string(lines.size()) + " jobs of " + Quoted(command.file) +
-                       " never fit the server's queue, which holds " + std::to_string(*limit);
+      if (WorthWaiting(error.code)) {
+        error.detail += "; whether the batch was taken is not known, and with --key " + key +
+                        " it is taken once however often it is sent";
       }
       return Fail(std::move(error));
     }
@@ -224,9 +229,8 @@ bool IsOver(const json::value& batch) {
 }
 
 // To the end of all of its jobs, across broken connections and restarts of the server.
-Result<json::value> Follow(const Talk& talk, const std::string& id) {
+Result<json::value> Follow(const Talk& talk, const std::string& id, bool heard) {
   ProgressLine line(talk.streams());
-  bool heard = false;
   for (int tries = 0;; ++tries) {
     const auto asked = std::chrono::steady_clock::now();
     auto batch = talk.Ask(Method::kGet, BatchTarget(id), {}, {{"Prefer", "wait=1"}});
@@ -272,8 +276,15 @@ Result<int> CodeOf(const Talk& talk, const std::string& id, const json::value& b
   return count("cancelled") > 0 ? InfoOf(ErrorCode::kInterrupted).exit_code : 0;
 }
 
-Result<int> FollowAndTell(const Talk& talk, const std::string& id) {
-  WEIR_ASSIGN(const auto batch, Follow(talk, id));
+// `heard`: the server was there a moment ago.
+Result<int> FollowAndTell(const Talk& talk, const std::string& id, bool heard) {
+  auto followed = Follow(talk, id, heard);
+  if (!followed) {
+    Error error = std::move(followed).error();
+    error.detail += "; the batch is " + Printable(id);
+    return Fail(std::move(error));
+  }
+  const auto batch = *std::move(followed);
   WEIR_TRY(talk.command().json ? talk.SayJson(batch) : talk.Say(BatchAsText(batch)));
   return CodeOf(talk, id, batch);
 }
@@ -290,13 +301,13 @@ Result<int> RunBatch(const Talk& talk) {
   if (!command.json) {
     talk.streams().tell("batch " + Printable(id) + "\n");
   }
-  return FollowAndTell(talk, id);
+  return FollowAndTell(talk, id, true);
 }
 
 Result<int> RunBatchShow(const Talk& talk) {
   const auto& id = talk.command().ids.front();
   if (talk.command().wait) {
-    return FollowAndTell(talk, id);
+    return FollowAndTell(talk, id, false);
   }
   WEIR_ASSIGN(const auto batch, talk.Ask(Method::kGet, BatchTarget(id)));
   return talk.command().json ? talk.SayJson(batch) : talk.Say(BatchAsText(batch));

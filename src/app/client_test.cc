@@ -441,10 +441,10 @@ TEST_F(Batch, AnErrorOfOneJobIsToldByItsLine) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kInputMissing);
   EXPECT_EQ(refused.error().detail, Quoted(file_.string()) + ", line 4: no such file");
-  answer = Problem(429, "busy", "3 are waiting", R"(,"limit":2,"retry_after_seconds":10)");
+  answer = Problem(400, "bad-parameters", "3 jobs never fit; send fewer at a time", R"(,"limit":2)");
   refused = Run(With("{}\n{}\n{}\n"), server);
   ASSERT_FALSE(refused);
-  EXPECT_THAT(refused.error().detail, HasSubstr("never fit")) << "waiting for what cannot be";
+  EXPECT_THAT(refused.error().detail, HasSubstr("send fewer")) << "waiting for what cannot be";
   EXPECT_EQ(slept_, std::chrono::seconds(0));
   answer = Problem(413, "request-too-large", "a body of more than 1.0 MiB");
   EXPECT_THAT(Run(With("{}"), server).error().detail, HasSubstr("server.largest_body"));

@@ -28,6 +28,7 @@ constexpr Bytes kLargestFile = Bytes::Kib(256);
 constexpr std::size_t kLongestText = 4096;
 constexpr std::size_t kLongestList = 1000;
 constexpr std::size_t kMostTokens = 1000;
+constexpr std::size_t kMostRouteRates = 16;  // each remembers up to 4096 callers
 constexpr std::uint64_t kYear = std::uint64_t{366} * 24 * 3600;
 constexpr std::uint64_t kTib = std::uint64_t{1} << 40U;
 constexpr std::uint64_t kMib = std::uint64_t{1} << 20U;
@@ -938,9 +939,13 @@ Result<Config> LoadConfig(const ConfigSources& sources) {
         "data.folder: there is no place for it by default, because HOME is not set; name a folder with "
         "data.folder, WEIR_DATA or --data");
   }
+  const std::string& rates_from = config.came_from["server.route_rates"];
+  if (config.route_rates.size() > kMostRouteRates) {
+    return Refuse(rates_from + ": server.route_rates has more than " + std::to_string(kMostRouteRates) + " entries");
+  }
   for (const auto& rate : config.route_rates) {
     if (const auto parsed = http::ParseRouteRate(rate); !parsed) {
-      return Refuse("server.route_rates: " + parsed.error().detail);
+      return Refuse(rates_from + ": server.route_rates: " + parsed.error().detail);
     }
   }
   return config;

@@ -1,5 +1,5 @@
 // What the daemon makes of its configuration before anything is built, and what it would refuse of it: shared by
-// `weir serve` and `weir config check`, so that both mean the same. Starts nothing, makes nothing, listens nowhere.
+// `weir serve` and `weir config check`, so that both mean the same. Listens nowhere and leaves nothing.
 #pragma once
 
 #include <cstdint>

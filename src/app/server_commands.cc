@@ -371,6 +371,15 @@ struct ServerGrammar::Parts {
           ErrorCode::kBadParameters,
           "batch takes one of them: \"weir batch FILE\", \"weir batch --show ID\" or \"weir batch --cancel ID\"");
     }
+    if (about_one && (!priority.empty() || !labels.empty() || !owner.empty() || !key.empty() || force)) {
+      return Fail(
+          ErrorCode::kBadParameters,
+          "--priority, --label, --owner, --key and --force are for \"weir batch FILE\"; a batch that is there "
+          "already stays as it is");
+    }
+    if (!cancelled.empty() && wait) {
+      return Fail(ErrorCode::kBadParameters, "--cancel takes no --wait: it answers when everything is stopped");
+    }
     if (about_one) {
       client.kind = shown.empty() ? Kind::kBatchCancel : Kind::kBatchShow;
       client.ids = {shown.empty() ? cancelled : shown};

@@ -171,22 +171,37 @@ Result<RouteRate> ParseRouteRate(const std::string& text) {
   return rate;
 }
 
+std::string NameOf(const RouteRate& rate) {
+  std::string name = rate.method == "*" ? std::string() : rate.method + " ";
+  if (rate.path.empty()) {
+    return name + "/";
+  }
+  for (const auto& segment : rate.path) {
+    name += "/" + Printable(segment);
+  }
+  return name;
+}
+
 RouteLimits::RouteLimits(std::vector<RouteRate> rates) : rates_(std::move(rates)) {
   for (const auto& rate : rates_) {
     limits_.emplace_back(rate.per_second);
   }
 }
 
-std::optional<std::uint64_t> RouteLimits::Take(const Request& request, const std::string& caller, SteadyTime now) {
+std::optional<RouteLimits::Refusal> RouteLimits::Take(const Request& request, const std::string& caller,
+                                                      SteadyTime now) {
   for (std::size_t i = 0; i < rates_.size(); ++i) {
     const RouteRate& rate = rates_[i];
     const bool below = rate.path.size() <= request.path.size() &&
                        std::equal(rate.path.begin(), rate.path.end(), request.path.begin());
-    if (!below || (rate.method != "*" && rate.method != NameOf(request.method))) {
+    // HEAD costs what GET does.
+    const bool meant = rate.method == "*" || rate.method == NameOf(request.method) ||
+                       (rate.method == "GET" && request.method == Method::kHead);
+    if (!below || !meant) {
       continue;
     }
     if (const auto wait = limits_[i].Take(caller, now)) {
-      return wait;
+      return Refusal{.after = *wait, .rate = rate};
     }
   }
   return std::nullopt;

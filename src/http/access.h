@@ -64,9 +64,11 @@ class RateLimit {
 class RouteLimits {
  public:
   explicit RouteLimits(std::vector<RouteRate> rates);
-  // As RateLimit.
-  std::optional<std::uint64_t> Take(const Request& request, const std::string& caller, SteadyTime now);
-  [[nodiscard]] const std::vector<RouteRate>& rates() const { return rates_; }
+  struct Refusal {
+    std::uint64_t after = 1;  // seconds, as of RateLimit
+    RouteRate rate;
+  };
+  std::optional<Refusal> Take(const Request& request, const std::string& caller, SteadyTime now);
 
  private:
   std::vector<RouteRate> rates_;

@@ -32,7 +32,6 @@ namespace {
 constexpr auto kAsTuple = boost::asio::as_tuple(boost::asio::use_awaitable);
 
 constexpr std::size_t kReadSize = std::size_t{16} << 10U;
-constexpr std::chrono::seconds kLeastIdle{1};               // before a connection makes room for another
 constexpr std::size_t kKeptBuffer = std::size_t{2} << 10U;  // capacity that an idle connection may hold
 constexpr std::size_t kFileTurn = std::size_t{1} << 20U;    // bytes of a file before others have a turn
 constexpr std::size_t kMostLingering = std::size_t{4} << 20U;
@@ -194,14 +193,16 @@ void Core::ForAll(void (Connection::*action)()) {
 
 bool Core::MakeRoom() {
   Connection* longest = nullptr;
-  IoTime since = std::chrono::steady_clock::now() - kLeastIdle;
+  IoTime since = std::chrono::steady_clock::now() - settings.least_idle;
   for (Connection* connection : connections) {
     if (connection->IdleSince() <= since) {
       since = connection->IdleSince();
       longest = connection;
     }
   }
-  if (longest == nullptr) return false;
+  // What has come in and was not read yet is seen by the system only, and asked for one of them only.
+  if (longest == nullptr || longest->HasInput()) return false;
+  ++figures.displaced;
   longest->shared_from_this()->Finish();
   return true;
 }
@@ -289,9 +290,12 @@ void Connection::Abort() {
 }
 
 IoTime Connection::IdleSince() const {
+  return stage_ == Stage::kIdle && input_.empty() && socket_.is_open() ? entered_ : kNever;
+}
+
+bool Connection::HasInput() const {
   error_code error;
-  const bool idle = stage_ == Stage::kIdle && input_.empty() && socket_.is_open() && socket_.available(error) == 0;
-  return idle ? entered_ : kNever;
+  return socket_.available(error) > 0;
 }
 
 void Connection::DeadlinePassed() {
@@ -589,15 +593,19 @@ std::optional<Response> Connection::CheckCaller(Request& request) {
   }
   if (core.settings.requests_per_second > 0 || !core.settings.route_rates.empty()) {
     const std::string key = CallerKey(remote_, caller ? caller->token_name : std::string());
-    auto wait = core.rate.Take(key, core.clock.Now());
-    if (!wait) {
-      wait = core.route_limits.Take(request, key, core.clock.Now());
-    }
-    if (wait) {
+    const auto refuse = [&](std::uint64_t after, unsigned per_second, const std::string& where) {
       return ProblemAs(429,
-                       Error{.code = ErrorCode::kBusy, .detail = "more requests than one caller may make"}.With(
-                           "retry_after_seconds", *wait),
+                       Error{.code = ErrorCode::kBusy,
+                             .detail = "more than the " + std::to_string(per_second) +
+                                       " requests a second that one caller may make" + where}
+                           .With("retry_after_seconds", after),
                        request.target);
+    };
+    if (const auto wait = core.rate.Take(key, core.clock.Now())) {
+      return refuse(*wait, core.settings.requests_per_second, {});
+    }
+    if (const auto limit = core.route_limits.Take(request, key, core.clock.Now())) {
+      return refuse(limit->after, limit->rate.per_second, " to " + NameOf(limit->rate));
     }
   }
   if (!caller) {

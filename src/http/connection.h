@@ -81,10 +81,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   boost::asio::cancellation_slot slot() { return cancel_.slot(); }
   [[nodiscard]] IoTime deadline() const { return deadline_; }
-  // Between requests since then, with nothing received; kNever: not so.
+  // Between requests since then, with nothing read; kNever: not so.
   [[nodiscard]] IoTime IdleSince() const;
+  [[nodiscard]] bool HasInput() const;  // that was not read yet
   void DeadlinePassed();
-  // The server takes no more connections: ends what is idle or endless.
+  // The server takes no more connections, or another needs the place: ends what is idle or endless.
   void Finish();
   // At once, with everything that it does.
   void Abort();

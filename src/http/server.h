@@ -29,6 +29,8 @@ struct RouteRate {
   unsigned per_second = 0;        // with a burst of as many
   friend bool operator==(const RouteRate&, const RouteRate&) = default;
 };
+// "POST /v1/jobs", for people.
+std::string NameOf(const RouteRate& rate);
 // "POST /v1/jobs 20". Errors: kBadParameters.
 Result<RouteRate> ParseRouteRate(const std::string& text);
 
@@ -47,6 +49,7 @@ struct ServerSettings {
   std::chrono::milliseconds body_time{30'000};
   std::chrono::milliseconds write_time{30'000};  // without any byte taken by the reader
   std::chrono::milliseconds idle_time{60'000};   // between requests
+  std::chrono::milliseconds least_idle{1000};    // before a connection has to make room for another
   std::chrono::milliseconds heartbeat{15'000};   // of event streams
   unsigned requests_per_second = 0;              // per remote address and token, with a burst of as many; 0: no limit
   std::vector<RouteRate> route_rates;            // besides that; each has buckets of its own
@@ -56,6 +59,7 @@ struct ServerFigures {
   std::uint64_t connections = 0;  // now
   std::uint64_t accepted = 0;     // ever
   std::uint64_t refused = 0;      // over the cap
+  std::uint64_t displaced = 0;    // idle, and ended for another
   std::uint64_t requests = 0;
   std::uint64_t in_flight = 0;
 };

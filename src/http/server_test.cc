@@ -552,6 +552,7 @@ TEST_F(Http, ConnectionsBeyondTheCapAreClosedAtOnce) {
 TEST_F(Http, IdleConnectionsMakeRoomForNewOnes) {
   ServerSettings settings;
   settings.most_connections = 4;
+  settings.least_idle = 5s;
   Start(settings);
   Dialled first = Dial();
   ASSERT_TRUE(Eventually([&] { return Figures().connections == 1; }));
@@ -559,10 +560,10 @@ TEST_F(Http, IdleConnectionsMakeRoomForNewOnes) {
   Dialled half = Dial();
   half.Put("GET / HT");
   Dialled busy = Dial();
-  busy.Put(Get("/slow?ms=2500"));
+  busy.Put(Get("/slow?ms=8000"));
   ASSERT_TRUE(Eventually([&] { return Figures().connections == 4 && counts_.started == 1; }));
   EXPECT_TRUE(Dial().Ended()) << "nobody has been idle for long";
-  std::this_thread::sleep_for(1100ms);
+  std::this_thread::sleep_for(5100ms);
   Dialled third = Dial();
   EXPECT_TRUE(first.Ended()) << "the longest idle goes first";
   Dialled fourth = Dial();
@@ -575,6 +576,7 @@ TEST_F(Http, IdleConnectionsMakeRoomForNewOnes) {
   EXPECT_THAT(half.Answer(), EndsWith("hello /"));
   EXPECT_THAT(busy.Answer(), EndsWith("slow"));
   EXPECT_EQ(Figures().refused, 1U);
+  EXPECT_EQ(Figures().displaced, 2U);
 }
 
 TEST_F(Http, CallersHaveARate) {
@@ -613,7 +615,9 @@ TEST_F(Http, RoutesHaveRatesOfTheirOwn) {
   };
   EXPECT_THAT(answered(post("/v1/jobs")), StartsWith("HTTP/1.1 200"));
   EXPECT_THAT(answered(post("/v1/jobs/x/cancel")), StartsWith("HTTP/1.1 200"));  // below it
-  EXPECT_THAT(answered(post("/v1/jobs")), AllOf(StartsWith("HTTP/1.1 429"), HasSubstr("Retry-After: 1\r\n")));
+  EXPECT_THAT(answered(post("/v1/jobs")),
+              AllOf(StartsWith("HTTP/1.1 429"), HasSubstr("Retry-After: 1\r\n"), HasSubstr("the 2 requests a second"),
+                    HasSubstr("to POST /v1/jobs\"")));
   EXPECT_THAT(answered(post("/v1/jobsx")), StartsWith("HTTP/1.1 200"));
   EXPECT_THAT(answered(Get("/v1/jobs")), StartsWith("HTTP/1.1 200"));
   EXPECT_THAT(answered(Get("/")), StartsWith("HTTP/1.1 200"));
@@ -621,6 +625,16 @@ TEST_F(Http, RoutesHaveRatesOfTheirOwn) {
   EXPECT_THAT(answered(Get("/")), StartsWith("HTTP/1.1 429"));  // the seventh that the first rate let through
   OnLoop([&] { still.Advance(1s); });
   EXPECT_THAT(answered(post("/v1/jobs")), StartsWith("HTTP/1.1 200"));
+}
+
+TEST_F(Http, ARateForGetIsOneForHead) {
+  ManualClock still;
+  ServerSettings settings;
+  settings.route_rates = {ParseRouteRate("GET /v1/jobs 1").value()};
+  Start(settings, &still);
+  EXPECT_THAT(Ask(Get("/v1/jobs")), StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(Ask("HEAD /v1/jobs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
+              StartsWith("HTTP/1.1 429"));
 }
 
 TEST(RouteRate, IsThreeWords) {

@@ -355,7 +355,8 @@ class Run::Impl {
 
   // The chosen plan or a leaner one, whichever memory is there for.
   void Work() {
-    Need need{.disk = plan().forecast.output_reserve,
+    Need need{.work = true,
+              .disk = plan().forecast.output_reserve,
               .disk_name = store::DiskOf(*target_),
               .disk_free = [target = target_] { return store::FreeSpace(*target); }};
     // After a kill at the limit the leaner plan gets the room of the one before it as well.

@@ -119,8 +119,11 @@ class Scheduler::Impl {
 
   void SetPaused(const std::string& id, bool paused) {
     Job* const job = Find(id);
-    if (job == nullptr || job->where == Where::kHasSlot) {
+    if (job == nullptr) {
       return;
+    }
+    if (job->where == Where::kHasSlot) {
+      return needs_.SetPaused(id, paused);
     }
     Unsettle(*job);
     job->paused = paused;
@@ -156,7 +159,7 @@ class Scheduler::Impl {
     if (needs_.Asks(need.job)) {
       return Fail(ErrorCode::kConflict, "job " + Quoted(need.job) + " asks for memory already");
     }
-    return needs_.Ask(std::move(need), ClaimOf(*job), clock_.Now());
+    return needs_.Ask(std::move(need), ClaimOf(*job));
   }
 
   [[nodiscard]] std::optional<SteadyTime> NextChange() const {
@@ -230,7 +233,6 @@ class Scheduler::Impl {
             .passed = needs_.passed()};
   }
 
-  [[nodiscard]] const Clock& clock() const { return clock_; }
   SchedulerNeeds& needs() { return needs_; }
   bool& draining() { return draining_; }
 

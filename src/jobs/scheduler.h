@@ -15,16 +15,18 @@
 // Memory. Steps are served in the order of the claims with which their jobs got their slots, then first come. While a
 // step does not fit, those behind it may pass; once it has waited for `patience` nobody does, and what comes back is
 // kept for it. When nothing is leased the first always fits.
-//   Which way. A step with one way is short (a probe, a check) and gets it as soon as it fits. Of a step with
-//   several,
-// that one is taken that ends the queue soonest: as many like it as there are jobs to come (those that ask, those
-// that are about to, and those in line) are imagined beside the steps that work now, in what these leave of memory
-// and processors (memory::BestWay). While that way does not fit, it is waited for, but not beyond `patience`: then
-// the best of those that fit. No step begins while the processors are busy with others: it would end no sooner and
-// take their memory. Without a number of processors, the first way that fits is taken. Disk. What granted steps may
-// write stays reserved on its disk until Remove, Withdraw or the job's next Ask (also when part of it is written
-// already: careful, never short). Steps that wait for disk keep no memory from others, and steps that wait for memory
-// keep no disk; one that has waited for disk beyond `patience` is not passed by others on that disk.
+//
+// Which way. A short step gets its first way that fits. Of a step that is the job's work, that one is taken that ends
+// the queue soonest: as many like it as may work beside each other (jobs that ask, that are about to or are in line,
+// as far as there are slots) are imagined beside the steps that work now, in what these leave of memory and
+// processors (memory::BestWay). While that way does not fit, it is waited for, but not beyond `patience`: then the
+// best of those that fit. No work begins while the processors are busy with others: it would end no sooner and take
+// their memory. Without a number of processors, the first way that fits is taken.
+//
+// Disk. What granted steps may write stays reserved on its disk until Remove, Withdraw or the job's next Ask (also
+// when part of it is written already: careful, never short). Steps that wait for disk keep no memory from others, and
+// steps that wait for memory keep no disk; one that has waited for disk beyond `patience` is not passed by others on
+// that disk.
 #pragma once
 
 #include <chrono>
@@ -52,7 +54,7 @@ struct SchedulerSettings {
   // A step that has waited this long is not passed any more.
   std::chrono::seconds patience{10};
   Bytes disk_reserve = Bytes::Mib(512);  // stays free on every disk
-  // To be kept busy by the steps that have more than one way; 0: whatever has memory runs.
+  // To be kept busy by the work of jobs; 0: whatever has memory runs.
   std::size_t processors = 0;
   double size_weight = 2;  // memory::Room
 };
@@ -68,6 +70,7 @@ struct Place {  // of a job in the order
 
 struct Need {
   std::string job;                   // has a slot, and holds no lease any more
+  bool work = false;                 // what the slot is for; other steps (a probe, a check) are short
   std::vector<memory::Way> ways;     // to do it, preferred first, leanest last; never empty
   Bytes disk;                        // that it may write
   std::string disk_name;             // which disk: any text that is the same for the same disk
@@ -104,8 +107,9 @@ class Scheduler {
   Status Enqueue(Place place, bool beyond_limit = false);  // beyond_limit: recovery and retries are never refused
   void Remove(const std::string& id);                      // wherever it is; its slot and waiting need go with it
   void SetPriority(const std::string& id, int priority);   // keeps what it has waited
-  void SetPaused(const std::string& id, bool paused);      // only matters while it has no slot
-  void SetDraining(bool draining);                         // no slots are given while true
+  // Without a slot it stands aside. With one it keeps it, and whatever it has; its processors are free for others.
+  void SetPaused(const std::string& id, bool paused);
+  void SetDraining(bool draining);  // no slots are given while true
   [[nodiscard]] bool draining() const;
 
   // The next job that gets a slot now, which it then has until Remove; nullopt when none can.
@@ -121,7 +125,8 @@ class Scheduler {
   void Withdraw(const std::string& id);
   // The next decision that can be made now, with the job it is for; nullopt when none. An error is kDiskFull as by
   // Ask, of a need that waited for the reservations of others, which are gone now without making it fit. Either way
-  // the job does not ask any more. O(steps that wait).
+  // the job does not ask any more. O(steps that wait), and memory::BestWay for the first few of
+  // them.
   std::optional<std::pair<std::string, Result<Grant>>> NextGrant();
   // When something may change without anybody calling (back-off, patience); nullopt: never. Never before now, except
   // for back-offs that are over while NextStart has not been called.

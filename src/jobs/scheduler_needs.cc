@@ -8,10 +8,11 @@
 namespace weir::jobs {
 namespace {
 
-// Of a machine: not worth another child.
-constexpr double kIdleProcessors = 0.3;
-// Steps with several ways that are looked at in one turn; those behind them wait for their places.
+// Fewer idle ones than this start no further child.
+constexpr double kLeastIdleProcessors = 0.5;
+// Steps in one turn whose way was planned and did not fit; work behind them waits for their places.
 constexpr std::size_t kMostPlanned = 8;
+constexpr double kMostLarger = 1;
 
 bool Writes(const Need& need) { return need.disk != Bytes() && need.disk_free; }
 
@@ -24,17 +25,17 @@ std::optional<std::size_t> SchedulerNeeds::WayFor(const Need& need, std::size_t 
   return memory::BestWay(need.ways, jobs,
                          {.memory = ledger_.largest_possible() - working_.own,
                           .shared = ledger_.shared(),
-                          .processors = static_cast<double>(settings_.processors) - working_.processors,
+                          .processors = IdleProcessors(),
                           .size_weight = settings_.size_weight});
 }
 
 std::optional<std::size_t> SchedulerNeeds::WayThatFits(const Need& need) const {
   const Bytes available = ledger_.available();
-  if (Planned(need)) {
+  if (IsPlanned(need)) {
     return memory::BestWay(need.ways, 1,
                            {.memory = available,
                             .shared = ledger_.shared(),
-                            .processors = static_cast<double>(settings_.processors),
+                            .processors = IdleProcessors(),
                             .size_weight = settings_.size_weight});
   }
   const auto way = std::ranges::find_if(need.ways, [&](const auto& one) { return one.memory <= available; });
@@ -66,7 +67,7 @@ std::unexpected<Error> SchedulerNeeds::DiskRefusal(const Need& need, Bytes avail
                   .With("reserve_bytes", settings_.disk_reserve.count()));
 }
 
-Status SchedulerNeeds::Ask(Need need, SteadyTime claim, SteadyTime now) {
+Status SchedulerNeeds::Ask(Need need, SteadyTime claim) {
   EndReservation(need.job);
   EndWork(need.job);
   if (need.ways.empty()) {
@@ -86,9 +87,26 @@ Status SchedulerNeeds::Ask(Need need, SteadyTime claim, SteadyTime now) {
     return DiskRefusal(need, available);
   }
   std::string job = need.job;
-  const auto place = line_.emplace(Key{claim, ++asks_}, Waiting{.need = std::move(need), .short_since = now}).first;
+  if (need.work) {
+    expected_.insert(job);
+    DropBloated(need);
+  }
+  const auto place = line_.emplace(Key{claim, ++asks_}, Waiting{.need = std::move(need), .refused_since = {}}).first;
   by_job_.emplace(std::move(job), place);
   return {};
+}
+
+// Outputs more than twice as large are for those who have no other way, not for the last idle processor.
+void SchedulerNeeds::DropBloated(Need& need) const {
+  if (settings_.size_weight <= 0) {
+    return;
+  }
+  const auto bloated = [](const memory::Way& way) { return way.larger > kMostLarger; };
+  const bool other = std::ranges::any_of(
+      need.ways, [&](const memory::Way& way) { return !bloated(way) && way.memory <= ledger_.largest_possible(); });
+  while (other && bloated(need.ways.back())) {
+    need.ways.pop_back();
+  }
 }
 
 void SchedulerNeeds::Reserve(const Need& need) {
@@ -101,10 +119,30 @@ void SchedulerNeeds::Reserve(const Need& need) {
   reservations_.emplace(need.job, std::pair(need.disk_name, need.disk));
 }
 
+void SchedulerNeeds::BeginWork(const std::string& job, const memory::Way& way) {
+  const Working takes{.own = way.memory - ledger_.shared(),
+                      .processors = std::min(way.processors, static_cast<double>(settings_.processors))};
+  by_worker_.emplace(job, takes);
+  working_.own += takes.own;
+  working_.processors += paused_.contains(job) ? 0 : takes.processors;
+}
+
+void SchedulerNeeds::SetPaused(const std::string& job, bool paused) {
+  if (paused ? !paused_.insert(job).second : paused_.erase(job) == 0) {
+    return;
+  }
+  if (const auto worker = by_worker_.find(job); worker != by_worker_.end()) {
+    working_.processors += paused ? -worker->second.processors : worker->second.processors;
+  }
+}
+
 void SchedulerNeeds::EndWork(const std::string& job) {
   if (const auto ended = by_worker_.extract(job)) {
     working_.own -= ended.mapped().own;
-    working_.processors = by_worker_.empty() ? 0 : working_.processors - ended.mapped().processors;
+    working_.processors -= paused_.contains(job) ? 0 : ended.mapped().processors;
+    if (by_worker_.empty()) {
+      working_.processors = 0;  // and not what rounding left
+    }
   }
 }
 
@@ -130,6 +168,7 @@ Need SchedulerNeeds::Take(Line::iterator waiting) {
 
 void SchedulerNeeds::Withdraw(const std::string& job) {
   expected_.erase(job);
+  paused_.erase(job);
   EndReservation(job);
   EndWork(job);
   if (const auto found = by_job_.find(job); found != by_job_.end()) {
@@ -139,18 +178,18 @@ void SchedulerNeeds::Withdraw(const std::string& job) {
 
 SchedulerNeeds::Choice SchedulerNeeds::ChoiceFor(const Waiting& waiting, std::size_t jobs, SteadyTime now) const {
   const Need& need = waiting.need;
-  if (!Planned(need)) {
+  if (!IsPlanned(need)) {
     const auto way = WayThatFits(need);
     return {.way = way, .reason = WaitingFor::kMemory};
   }
-  if (working_.processors > static_cast<double>(settings_.processors) - kIdleProcessors && !by_worker_.empty()) {
+  if (IdleProcessors() < kLeastIdleProcessors && working_.processors > 0) {
     return {.way = {}, .reason = WaitingFor::kProcessor};
   }
   const auto best = WayFor(need, jobs);
   if (best && need.ways[*best].memory <= ledger_.available()) {
     return {.way = best, .reason = WaitingFor::kMemory};
   }
-  const bool waited = waiting.short_since && now - *waiting.short_since >= settings_.patience;
+  const bool waited = waiting.refused_since && now - *waiting.refused_since >= settings_.patience;
   if (waited || ledger_.lease_count() == 0) {
     return {.way = WayThatFits(need), .reason = WaitingFor::kMemory};
   }
@@ -161,22 +200,21 @@ std::optional<std::pair<std::string, Result<Grant>>> SchedulerNeeds::Next(Steady
   bool memory_kept = false;  // for one that is out of patience
   bool passing = false;
   std::vector<std::string> disks_kept;
-  const std::size_t jobs = expected_.size() + in_line;  // that will want to work beside those that do
-  std::size_t looked_at = 0;
+  // That will want to work, and may, beside those that do.
+  const std::size_t jobs = std::min(expected_.size() + in_line,
+                                    settings_.slots > by_worker_.size() ? settings_.slots - by_worker_.size() : 1);
+  std::size_t refused = 0;
   for (auto place = line_.begin(); place != line_.end(); ++place) {
     Waiting& waiting = place->second;
-    if (Planned(waiting.need) && ++looked_at > kMostPlanned) {
-      continue;
-    }
-    const auto [way, reason] = memory_kept ? Choice{} : ChoiceFor(waiting, jobs, now);
+    const bool no_turn = memory_kept || (IsPlanned(waiting.need) && refused >= kMostPlanned);
+    const auto [way, reason] = no_turn ? Choice{} : ChoiceFor(waiting, jobs, now);
     waiting.reason = reason;
-    if (reason == WaitingFor::kProcessor) {
-      waiting.short_since.reset();
-    } else if (!waiting.short_since) {
-      waiting.short_since = now;
+    if (!way && reason == WaitingFor::kMemory) {
+      ++refused;
+      waiting.refused_since = waiting.refused_since.value_or(now);
     }
-    const bool patient = !waiting.short_since || now - *waiting.short_since < settings_.patience;
-    if (memory_kept || (!way && patient)) {
+    const bool patient = !waiting.refused_since || now - *waiting.refused_since < settings_.patience;
+    if (no_turn || reason == WaitingFor::kProcessor || (!way && patient)) {
       passing = true;
       continue;
     }
@@ -189,6 +227,7 @@ std::optional<std::pair<std::string, Result<Grant>>> SchedulerNeeds::Next(Steady
     if (fit == Fit::kLater ||
         (Writes(waiting.need) && std::ranges::find(disks_kept, waiting.need.disk_name) != disks_kept.end())) {
       waiting.reason = WaitingFor::kDisk;
+      waiting.refused_since = waiting.refused_since.value_or(now);
       passing = true;
       if (!patient) {
         disks_kept.push_back(waiting.need.disk_name);
@@ -201,12 +240,8 @@ std::optional<std::pair<std::string, Result<Grant>>> SchedulerNeeds::Next(Steady
     }
     const memory::Way& chosen = waiting.need.ways[*way];
     Result<memory::Lease> lease = ledger_.Acquire(chosen.memory, "job " + waiting.need.job);
-    if (lease && Planned(waiting.need)) {
-      const Working takes{.own = chosen.memory - ledger_.shared(),
-                          .processors = std::min(chosen.processors, static_cast<double>(settings_.processors))};
-      by_worker_.emplace(waiting.need.job, takes);
-      working_.own += takes.own;
-      working_.processors += takes.processors;
+    if (lease && waiting.need.work) {
+      BeginWork(waiting.need.job, chosen);
       expected_.erase(waiting.need.job);
     }
     Need need = Take(place);
@@ -240,10 +275,10 @@ WaitingFor SchedulerNeeds::ReasonOf(const std::string& job) const {
 std::optional<SteadyTime> SchedulerNeeds::NextChange(SteadyTime now) const {
   std::optional<SteadyTime> next;
   for (const auto& [key, waiting] : line_) {
-    if (!waiting.short_since) {
+    if (!waiting.refused_since) {
       continue;
     }
-    const SteadyTime over = *waiting.short_since + settings_.patience;
+    const SteadyTime over = *waiting.refused_since + settings_.patience;
     if (over > now && (!next || over < *next)) {
       next = over;
     }

@@ -2,6 +2,7 @@
 // scheduler.h. Internal to the scheduler.
 #pragma once
 
+#include <algorithm>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
@@ -24,8 +25,10 @@ class SchedulerNeeds {
 
   // A job that has got a slot will ask for its work some time.
   void Expect(const std::string& job) { expected_.insert(job); }
+  // Of a job with a slot: what it has stays, but its processors are free for others.
+  void SetPaused(const std::string& job, bool paused);
   // The job does not ask already. Errors: kOverBudget, kDiskFull, kInternal when there is no way.
-  Status Ask(Need need, SteadyTime claim, SteadyTime now);
+  Status Ask(Need need, SteadyTime claim);
   void Withdraw(const std::string& job);  // also ends its reservation
   // `in_line`: jobs that will come after those that have slots.
   std::optional<std::pair<std::string, Result<Grant>>> Next(SteadyTime now, std::size_t in_line);
@@ -47,7 +50,7 @@ class SchedulerNeeds {
   };
   struct Waiting {
     Need need;
-    std::optional<SteadyTime> short_since;  // of memory or disk
+    std::optional<SteadyTime> refused_since;  // for want of memory or disk
     WaitingFor reason = WaitingFor::kMemory;
   };
   struct Disk {
@@ -65,17 +68,22 @@ class SchedulerNeeds {
     WaitingFor reason = WaitingFor::kMemory;
   };
 
-  // The way for the first of `jobs` steps beside those that work; that of the ways that fit what is free now.
+  // Beside the steps that work, for the first of `jobs` like it; and of the ways that fit what is free now.
   [[nodiscard]] std::optional<std::size_t> WayFor(const Need& need, std::size_t jobs) const;
   [[nodiscard]] std::optional<std::size_t> WayThatFits(const Need& need) const;
-  [[nodiscard]] bool Planned(const Need& need) const { return settings_.processors > 0 && need.ways.size() > 1; }
+  [[nodiscard]] bool IsPlanned(const Need& need) const { return settings_.processors > 0 && need.work; }
+  [[nodiscard]] double IdleProcessors() const {
+    return std::max(0.0, static_cast<double>(settings_.processors) - working_.processors);
+  }
   // Its way now, or what it waits for.
   [[nodiscard]] Choice ChoiceFor(const Waiting& waiting, std::size_t jobs, SteadyTime now) const;
   // With what is free on the disk of `need` beyond reservations and reserve.
   [[nodiscard]] std::pair<Fit, Bytes> DiskFor(const Need& need) const;
   [[nodiscard]] std::unexpected<Error> DiskRefusal(const Need& need, Bytes available) const;
+  void DropBloated(Need& need) const;
   void Reserve(const Need& need);
   void EndReservation(const std::string& job);
+  void BeginWork(const std::string& job, const memory::Way& way);
   void EndWork(const std::string& job);
   Need Take(Line::iterator waiting);
 
@@ -85,8 +93,10 @@ class SchedulerNeeds {
   std::unordered_map<std::string, Line::iterator> by_job_;
   std::unordered_map<std::string, std::pair<std::string, Bytes>> reservations_;  // by job: disk, how much
   std::unordered_map<std::string, Disk> disks_;                                  // with reservations only
-  std::unordered_set<std::string> expected_;  // have a slot, and have not begun their work
-  // Steps that were planned, and the sum of them. What short steps hold comes back soon, and is not planned with.
+  std::unordered_set<std::string> expected_;  // have a slot, and do not work yet, or not now
+  std::unordered_set<std::string> paused_;
+  // Work that was granted, and the sum of it, without the processors of paused ones. What short steps hold comes back
+  // soon, and is not planned with.
   std::unordered_map<std::string, Working> by_worker_;
   Working working_;
   std::uint64_t asks_ = 0;

@@ -482,8 +482,8 @@ TEST_F(SchedulerTest, OthersPassTheHeadUntilItsPatienceEndsAndNobodyAfterThat) {
   EXPECT_EQ(GrantNext(), "b0");
   ASSERT_TRUE(Ask("a", {900}));
   ASSERT_TRUE(Ask("c", {100}));
-  EXPECT_EQ(scheduler_->NextChange(), clock_.Now() + seconds(10));
   EXPECT_EQ(GrantNext(), "c0");
+  EXPECT_EQ(scheduler_->NextChange(), clock_.Now() + seconds(10));
   EXPECT_EQ(scheduler_->figures().passed, 1U);
   clock_.Advance(seconds(10) - Duration(1));
   ASSERT_TRUE(Ask("d", {100}));
@@ -665,11 +665,11 @@ TEST_F(SchedulerTest, AStepThatWaitedLongForDiskIsNotPassedOnThatDisk) {
 
 TEST(WaitingForTest, EveryReasonHasAName) {
   std::set<std::string> names;
-  for (const WaitingFor reason : {WaitingFor::kSlot, WaitingFor::kMemory, WaitingFor::kDisk, WaitingFor::kTime,
-                                  WaitingFor::kPause, WaitingFor::kDrain}) {
+  for (const WaitingFor reason : {WaitingFor::kSlot, WaitingFor::kProcessor, WaitingFor::kMemory, WaitingFor::kDisk,
+                                  WaitingFor::kTime, WaitingFor::kPause, WaitingFor::kDrain}) {
     names.insert(NameOf(reason));
   }
-  EXPECT_THAT(names, ElementsAre("disk", "drain", "memory", "pause", "slot", "time"));
+  EXPECT_THAT(names, ElementsAre("disk", "drain", "memory", "pause", "processor", "slot", "time"));
   EXPECT_STREQ(NameOf(WaitingFor::kNothing), "");
 }
 

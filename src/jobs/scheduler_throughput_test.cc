@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -15,12 +16,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using memory::Way;
-
-struct HandClock final : Clock {
-  SteadyTime now{};
-  [[nodiscard]] SteadyTime Now() const override { return now; }
-  [[nodiscard]] WallTime WallNow() const override { return {}; }
-};
 
 constexpr Bytes kShared = Bytes::Mib(43);
 
@@ -96,7 +91,7 @@ struct Done {
 };
 
 Done Carry(const std::vector<Job>& jobs, Bytes budget, std::size_t processors, double size_weight) {
-  HandClock clock;
+  ManualClock clock;
   memory::Ledger ledger(budget, Bytes::Mib(34), kShared);
   Scheduler scheduler(
       clock, ledger,
@@ -111,7 +106,7 @@ Done Carry(const std::vector<Job>& jobs, Bytes budget, std::size_t processors, d
   double now = 0;
   while (ended < jobs.size()) {
     while (const auto id = scheduler.NextStart()) {
-      EXPECT_TRUE(scheduler.Ask({.job = *id, .ways = jobs[std::stoul(*id)].ways}));
+      EXPECT_TRUE(scheduler.Ask({.job = *id, .work = true, .ways = jobs[std::stoul(*id)].ways}));
     }
     while (auto granted = scheduler.NextGrant()) {
       EXPECT_TRUE(granted->second);
@@ -124,18 +119,23 @@ Done Carry(const std::vector<Job>& jobs, Bytes budget, std::size_t processors, d
       done.larger += way.larger / static_cast<double>(jobs.size());
       leases[granted->first] = std::move(granted->second->lease);
       done.most_at_once = std::max(done.most_at_once, leases.size());
-      EXPECT_LE(ledger.own_use() + ledger.leased(), budget);
+      Bytes held = ledger.own_use() + kShared;
+      for (const auto& [id, lease] : leases) {
+        held += lease.size() - kShared;
+      }
+      EXPECT_LE(held, budget);
     }
     double step = machine.NextEnd();
     if (const auto change = scheduler.NextChange()) {
-      step = std::min(step, std::max(1e-3, std::chrono::duration<double>(*change - clock.now).count()));
+      step = std::min(step, std::max(1e-3, std::chrono::duration<double>(*change - clock.Now()).count()));
     }
     if (step > 1e17) {
       ADD_FAILURE() << "nothing runs and nothing will";
       return done;
     }
     now += step;
-    clock.now = SteadyTime(std::chrono::duration_cast<Duration>(std::chrono::duration<double>(now)));
+    clock.Advance(std::chrono::duration_cast<Duration>(std::chrono::duration<double>(now)) -
+                  (clock.Now() - SteadyTime()));
     for (const auto& id : machine.Advance(step)) {
       leases.erase(id);
       scheduler.Remove(id);
@@ -201,6 +201,8 @@ TEST(Throughput, AHundredCropsEndAsSoonAsWithTheBestFixedSetUp) {
       EXPECT_LE(done.seconds, 1.05 * best.seconds)
           << processors << " processors, " << mib << " MiB: " << done.most_at_once << " at once, " << done.larger
           << " larger; best " << best.what;
+      // Four times larger is for those who have no other choice.
+      EXPECT_LT(done.larger, mib < 300 ? 1 : 0.5) << processors << " processors, " << mib << " MiB";
       const Done soonest = Carry(std::vector<Job>(count, job), Bytes::Mib(mib), processors, 0);
       const Best any = BestFixed(job, count, Bytes::Mib(mib), processors, 100);
       EXPECT_LE(soonest.seconds, 1.05 * any.seconds)
@@ -209,12 +211,112 @@ TEST(Throughput, AHundredCropsEndAsSoonAsWithTheBestFixedSetUp) {
   }
 }
 
-TEST(Throughput, EveryMixedQueueEndsInsideItsBudget) {
-  std::uint64_t seed = 7;
-  const auto dice = [&](std::uint64_t below) {
-    seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-    return (seed >> 33U) % below;
+// With one slot every job is alone, and gets the way of one that is.
+TEST(Throughput, NoCompanyIsPlannedForWithoutSlots) {
+  ManualClock clock;
+  memory::Ledger ledger(Bytes::Mib(500), Bytes::Mib(34), kShared);
+  Scheduler scheduler(clock, ledger, {.slots = 1, .processors = 2});
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(scheduler.Enqueue({.id = std::to_string(i)}));
+  }
+  const auto id = scheduler.NextStart();
+  ASSERT_TRUE(id);
+  ASSERT_TRUE(scheduler.Ask({.job = *id, .work = true, .ways = Crop(1, 2)}));
+  const auto granted = scheduler.NextGrant();
+  ASSERT_TRUE(granted && granted->second);
+  EXPECT_EQ(granted->second->way, 0U);
+}
+
+// A queue with one job that leaves little room beside others: small ones may not go on before it for ever.
+TEST(Throughput, AStepThatNeedsMuchMemoryIsServedAmongSmallOnes) {
+  ManualClock clock;
+  memory::Ledger ledger(Bytes::Mib(400), Bytes::Mib(34), kShared);
+  Scheduler scheduler(clock, ledger, {.slots = 4, .processors = 2});
+  const auto small = [](const std::string& id) {
+    return Need{.job = id, .work = true, .ways = {{.memory = Bytes::Mib(143)}}};
   };
+  std::map<std::string, memory::Lease> leases;
+  const auto grant = [&] {
+    while (auto granted = scheduler.NextGrant()) {
+      ASSERT_TRUE(granted->second);
+      leases[granted->first] = std::move(granted->second->lease);
+    }
+  };
+  int number = 0;
+  const auto more = [&](bool large) {
+    const std::string id = large ? "large" : std::to_string(++number);
+    ASSERT_TRUE(scheduler.Enqueue({.id = id}));
+    ASSERT_EQ(scheduler.NextStart(), id);
+    Need need = small(id);
+    if (large) {
+      need.ways = {{.memory = Bytes::Mib(360), .processors = 1.9}, {.memory = Bytes::Mib(350)}};
+    }
+    ASSERT_TRUE(scheduler.Ask(std::move(need)));
+  };
+  more(false);
+  more(false);
+  grant();
+  ASSERT_EQ(leases.size(), 2U);
+  more(true);
+  // Each ends one second after the other, and another comes.
+  for (int second = 0; second < 60 && !leases.contains("large"); ++second) {
+    more(false);
+    clock.Advance(std::chrono::seconds(1));
+    const std::string ended = leases.begin()->first;
+    leases.erase(ended);
+    scheduler.Remove(ended);
+    grant();
+    if (leases.empty()) {
+      break;
+    }
+  }
+  EXPECT_TRUE(leases.contains("large"));
+}
+
+TEST(Throughput, APausedStepLeavesItsProcessorsToOthers) {
+  ManualClock clock;
+  memory::Ledger ledger(Bytes::Mib(2000), Bytes::Mib(34), kShared);
+  Scheduler scheduler(clock, ledger, {.slots = 4, .processors = 2});
+  std::map<std::string, memory::Lease> leases;
+  const auto start = [&](const std::string& id) {
+    EXPECT_TRUE(scheduler.Enqueue({.id = id}));
+    EXPECT_EQ(scheduler.NextStart(), id);
+    EXPECT_TRUE(scheduler.Ask({.job = id, .work = true, .ways = Crop(1, 2)}));
+  };
+  const auto grants = [&] {
+    std::string order;
+    while (auto granted = scheduler.NextGrant()) {
+      EXPECT_TRUE(granted->second);
+      order += granted->first;
+      leases[granted->first] = std::move(granted->second->lease);
+    }
+    return order;
+  };
+  start("a");
+  EXPECT_EQ(grants(), "a");
+  start("b");
+  EXPECT_EQ(grants(), "");
+  EXPECT_EQ(scheduler.ReasonOf("b"), WaitingFor::kProcessor);
+  scheduler.SetPaused("a", true);
+  EXPECT_EQ(grants(), "b");
+  start("c");
+  EXPECT_EQ(grants(), "");
+  leases.erase("b");
+  scheduler.Remove("b");
+  EXPECT_EQ(grants(), "c");
+  leases.erase("c");
+  scheduler.Remove("c");
+  scheduler.SetPaused("a", false);
+  start("d");
+  EXPECT_EQ(grants(), "") << "the one that was paused works again";
+  leases.erase("a");
+  scheduler.Remove("a");
+  EXPECT_EQ(grants(), "d");
+}
+
+TEST(Throughput, EveryMixedQueueEndsInsideItsBudget) {
+  std::mt19937_64 random(7);
+  const auto dice = [&](std::uint64_t below) { return random() % below; };
   for (int round = 0; round < 60; ++round) {
     const std::size_t processors = std::size_t{1} << dice(8);
     const Bytes budget = Bytes::Mib((std::uint64_t{256} << dice(12)) + dice(200));

@@ -88,6 +88,13 @@ Status JobService::Impl::Recover() {
 
 // --- Views
 
+// Whoever waits holds nothing, though it had a lease for the step before; nor does what is published.
+Bytes JobService::Impl::LeaseOf(const ActiveJob& job) const {
+  const bool holds =
+      job.record.state != JobState::kPublishing && scheduler_.ReasonOf(job.record.id) == WaitingFor::kNothing;
+  return holds ? job.lease : Bytes();
+}
+
 JobView JobService::Impl::ViewOf(const ActiveJob& job) const {
   JobView view = ViewOf(job.record, true);
   view.version = job.version;
@@ -98,8 +105,7 @@ JobView JobService::Impl::ViewOf(const ActiveJob& job) const {
     view.live->memory = job.progress ? job.memory : Bytes();
     view.live->plan = job.plan;
     view.live->forecast_peak = job.forecast_peak;
-    // Whoever waits holds nothing, though it may have had a lease for the step before.
-    view.live->lease = view.live->waiting_for == WaitingFor::kNothing ? job.lease : Bytes();
+    view.live->lease = LeaseOf(job);
   }
   return view;
 }
@@ -176,7 +182,7 @@ ServiceFigures JobService::Impl::figures() const {
       figures.running.push_back({.job = id,
                                  .recipe = job.record.recipe,
                                  .plan = job.plan,
-                                 .lease = job.lease,
+                                 .lease = LeaseOf(job),
                                  .memory = job.memory,
                                  .since = job.began});
     }
@@ -415,6 +421,9 @@ void JobService::Impl::Pause(const std::string& id, bool paused, Answer answer) 
   if (job->run) {
     paused ? job->run->Pause() : job->run->Resume();
   }
+  if (paused && stopping_) {
+    GoBack(*job);
+  }
   TakeTurn();
   book_.Save(*job, "state", paused ? "paused" : "resumed",
              [this, id, answer = std::move(answer)] { answer(Find(id)); });
@@ -531,7 +540,7 @@ void JobService::Impl::Shutdown(std::chrono::milliseconds grace, std::function<v
   scheduler_.SetDraining(true);
   // Time would do nothing for them, and nobody can resume them any more.
   for (auto& [id, job] : book_.awake()) {
-    if (job.record.paused) {
+    if (job.record.paused && job.record.state != JobState::kPublishing) {
       GoBack(job);
     }
   }

@@ -79,6 +79,7 @@ class JobService::Impl {
 
   // --- service.cc
 
+  Bytes LeaseOf(const ActiveJob& job) const;
   JobView ViewOf(const ActiveJob& job) const;
   // Of one that is not awake. Its place in the line takes a walk along it.
   JobView ViewOf(store::JobRecord record, bool with_position) const;

@@ -380,11 +380,14 @@ void JobService::Impl::Leave(const std::string& id) {
 // Its work, if any, is stopped and nothing of it is published; what the disk says of the job is left as it is.
 void JobService::Impl::Disown(const std::string& id) {
   ActiveJob* job = book_.Find(id);
-  if (job == nullptr || std::exchange(job->foreign, true)) {
+  if (job == nullptr) {
     return;
   }
+  const bool known = std::exchange(job->foreign, true);
   if (job->run) {
-    job->run->Cancel({.code = ErrorCode::kConflict, .detail = "its record was changed by somebody else"});
+    if (!known) {
+      job->run->Cancel({.code = ErrorCode::kConflict, .detail = "its record was changed by somebody else"});
+    }
     return;
   }
   scheduler_.Remove(id);

@@ -315,6 +315,11 @@ std::string Shown(Size size) { return std::to_string(size.width) + "x" + std::to
 void KeepStrictlyLeaner(std::vector<Plan>& plans) {
   std::vector<Plan> kept;
   for (Plan& plan : plans) {
+    // Of no use to a lone job, so it may not take the place of one that is.
+    while (!kept.empty() && kept.back().in_company && !plan.in_company &&
+           plan.forecast.lease >= kept.back().forecast.lease) {
+      kept.pop_back();
+    }
     if (kept.empty() || plan.forecast.lease < kept.back().forecast.lease) kept.push_back(std::move(plan));
   }
   plans = std::move(kept);

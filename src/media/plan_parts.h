@@ -135,7 +135,8 @@ std::string Shown(Size size);
 // Packets of the streams that are carried over, for the size of the container's index.
 std::int64_t PacketsOf(const MediaFacts& facts, MediaTime length);
 
-// Sorts nothing; drops each plan whose lease is not below that of every faster plan kept.
+// Sorts nothing; drops each plan whose lease is not below that of every faster plan kept, and those for company only
+// that would keep out another.
 void KeepStrictlyLeaner(std::vector<Plan>& plans);
 
 Result<Ladder> PlanCrop(const Source& source, const Request& request, const Crop& crop);

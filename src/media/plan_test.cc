@@ -296,6 +296,21 @@ TEST(LadderOfPlans, EachRungIsLeanerAndTheSameResult) {
   }
 }
 
+// A way that is of use beside others only must not leave a gap between those of a lone job.
+TEST(LadderOfPlans, WaysForCompanyKeepNoOtherOut) {
+  for (const unsigned cpus : {2U, 4U, 8U}) {
+    for (const char* preset : {"veryfast", "medium", "slower"}) {
+      const Ladder ladder = Build(CropOf({.size = Size{608, 1080}, .preset = preset}), Clip(), cpus);
+      const auto named = [&](std::string_view word) {
+        return std::ranges::count_if(ladder.plans, [&](const Plan& plan) {
+          return plan.name.contains("slice threads") && plan.name.contains(word) && !plan.in_company;
+        });
+      };
+      EXPECT_GE(named("lookahead 4"), 1) << cpus << " " << preset;
+    }
+  }
+}
+
 TEST(LadderOfPlans, OneProcessorHasNoThreads) {
   for (const Plan& plan : Build(CropOf(), Clip(), 1).plans) {
     EXPECT_THAT(plan.name, Not(HasSubstr("threads")));

@@ -385,17 +385,23 @@ const char* NameOf(MemoryBackend backend) {
   return "unknown";
 }
 
+CgroupRoot CgroupRoot::Look(const std::string& mount, const std::string& self_cgroup) {
+  const Hierarchy v2 = FindV2(mount, self_cgroup);
+  const Hierarchy v1 = FindV1(mount, self_cgroup, "memory");
+  CgroupRoot result;
+  const bool v2_memory = v2.present() && HasWord(v2.root + "/cgroup.controllers", "memory");
+  if (v2.present()) result.places_.push_back({.root = v2.root, .own = v2.own, .v2 = true, .memory = v2_memory});
+  if (v1.present()) result.places_.push_back({.root = v1.root, .own = v1.own, .v2 = false, .memory = true});
+  return result;
+}
+
 CgroupRoot CgroupRoot::Detect(const std::string& mount, const std::string& self_cgroup) {
   const char* wish = std::getenv("WEIR_TEST_MEMORY_BACKEND");
   const std::string_view only = wish == nullptr ? "" : wish;
   const Hierarchy v2 = FindV2(mount, self_cgroup);
   const Hierarchy v1 = FindV1(mount, self_cgroup, "memory");
 
-  CgroupRoot result;
-  const bool v2_memory = v2.present() && HasWord(v2.root + "/cgroup.controllers", "memory");
-  if (v2.present()) result.places_.push_back({.root = v2.root, .own = v2.own, .v2 = true, .memory = v2_memory});
-  if (v1.present()) result.places_.push_back({.root = v1.root, .own = v1.own, .v2 = false, .memory = true});
-
+  CgroupRoot result = Look(mount, self_cgroup);
   const auto note = [&](const std::string& reason) {
     if (!reason.empty()) result.reason_ += (result.reason_.empty() ? "" : "; ") + reason;
   };

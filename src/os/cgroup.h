@@ -51,6 +51,10 @@ class CgroupRoot {
   static CgroupRoot Detect(const std::string& mount = "/sys/fs/cgroup",
                            const std::string& self_cgroup = "/proc/self/cgroup");
 
+  // Looks only: Create makes nothing, FreeInOwnCgroup is known.
+  static CgroupRoot Look(const std::string& mount = "/sys/fs/cgroup",
+                         const std::string& self_cgroup = "/proc/self/cgroup");
+
   [[nodiscard]] MemoryBackend backend() const { return backend_; }
   [[nodiscard]] bool can_kill() const { return !kill_parent_.empty(); }
   // Why the better back ends are not used, for people; empty when the best one is.

@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -316,9 +317,10 @@ class Client(DaemonCase):
         os.close(theirs)
         seen = b''
         while not re.search(rb'FOR.*\r\n.*\x1b\[J', seen, re.S):
+            self.assertTrue(select.select([ours], [], [], 20 * PATIENCE)[0], seen)
             seen += os.read(ours, 65536)
         child.kill()
-        lines = re.sub(r'\x1b\[[0-9]*[A-Z]|\r', '', seen.decode()).split('\n')
+        lines = re.sub(r'\x1b\[[0-9]*[A-Z]|\r', '', seen.decode(errors='replace')).split('\n')
         self.assertTrue(all(len(line) < 80 for line in lines), lines)
         self.assertTrue(any(line.rstrip().endswith(' FOR') and ' USED ' in line for line in lines), lines)
         self.assertTrue(any(re.search(r'limit kept by [a-z0-9-]+$', line) for line in lines), lines)

@@ -218,7 +218,7 @@ class Daemon:
                     return
                 line = line.decode('utf-8').rstrip('\r\n')
                 if not line:
-                    if event:
+                    if 'data' in event:
                         told = {'id': int(event['id']) if 'id' in event else None, 'event': event.get('event', 'message'),
                                 'data': json.loads(event['data'])}
                         with self.case.held(told):

@@ -442,7 +442,7 @@ class Calls(DaemonCase):
 
     def test_verifying(self):
         self.serve('--ffprobe', self.fake('slow-real', 'ffprobe'), scenario='slow-real')
-        job = self.submit(self.clip('one_frame'))['id']
+        job = self.submit(self.clip('plain'))['id']
         self.at_work(job)
         self.play('hang', 'ffprobe')   # whoever looks at the output
         self.becomes(job, 'verifying')
@@ -472,10 +472,11 @@ class Calls(DaemonCase):
         replies = []
         asking = threading.Thread(target=lambda: replies.append(self.daemon.post('/v1/jobs/%s/%s' % (job, call))))
         asking.start()
-        time.sleep(0.3)
+        in_time = wait_until(lambda: self.daemon.get('/v1/system').json['requests']['in_flight'] == 2, 5 * PATIENCE)
         holder.rollback()
         holder.close()
-        asking.join()
+        asking.join(60 * PATIENCE)
+        self.assertTrue(in_time and replies)
         self.assertEqual(replies[0].status, 200, '\n%s' % replies[0])
         return job, replies[0].json
 
@@ -720,7 +721,7 @@ class Limits(DaemonCase):
     @needs_configuration
     def test_what_is_referred_to_is_kept(self):
         """Age alone removes nothing: neither a result on its way to a caller, nor a job that goes on after its end."""
-        daemon = self.serve('--keep-succeeded', '1', '--keep-failed', '1', scenario='obey-term', slots=1)
+        daemon = self.serve('--keep-succeeded', '1', '--keep-failed', '5', scenario='obey-term', slots=1)
         runs, waits = (self.submit(self.clip('text', name))['id'] for name in ('a.mp4', 'b.mp4'))
         for job in (runs, waits):
             self.ends(job, 'failed')
@@ -729,7 +730,7 @@ class Limits(DaemonCase):
         self.act(runs, 'retry')
         self.at_work(runs)
         self.act(waits, 'retry')
-        time.sleep(1.2)
+        time.sleep(5.2)
         for _ in range(3):
             daemon.post('/api/diagnostics/resources/cleanup')
         self.assertEqual(self.job(runs)['state'], 'running')

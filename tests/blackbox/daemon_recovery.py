@@ -479,6 +479,7 @@ class Disks(Recovery):
             self.assertEqual({job['id'] for job in daemon.get('/v1/jobs').json['jobs']}, set(jobs))
             time.sleep(1.2)
             said = [line for line in daemon.log.splitlines() if 'could not be written' in line]
+            self.assertTrue(said, daemon.log)
             self.assertEqual(len(said), len(set(said)), 'said again and again')
             self.assertEqual(os.listdir(os.path.join(self.media, 'out')), [])
             self.kill()

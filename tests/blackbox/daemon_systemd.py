@@ -97,10 +97,10 @@ class Service(DaemonCase):
         systemctl('reload', self.unit)
         self.assertEqual(self.shown('ActiveState'), 'active')
         # kill -9 while it works: a next life, and the job ends once.
-        self.assertTrue(self.killed_at_work(lambda: os.kill(pid, signal.SIGKILL), pid))
+        self.killed_at_work(lambda: os.kill(pid, signal.SIGKILL), pid)
         pid = int(self.shown('MainPID'))
         # A daemon that hangs is ended by the watchdog.
-        self.assertTrue(self.killed_at_work(lambda: os.kill(pid, signal.SIGSTOP), pid))
+        self.killed_at_work(lambda: os.kill(pid, signal.SIGSTOP), pid)
         pid = int(self.shown('MainPID'))
         job = self.submit(self.clip('busy'), outputs=['out/stopped.mp4'])['id']
         self.at_work(job)
@@ -127,7 +127,6 @@ class Service(DaemonCase):
         history = [line['text'].split(':')[0] for line in self.daemon.get('/v1/jobs/%s/log' % job).json['lines'] if line['type'] == 'state']
         self.assertEqual(history.count('succeeded'), 1, history)
         self.assert_plays(os.path.join(self.media, output))
-        return True
 
     def test_groups_of_children(self):
         """Delegate=yes: each child in a group of its own below the unit's, and gone with it."""
