@@ -75,7 +75,7 @@ def nginx(folder, job, page):
     conf = folder / "nginx.conf"
     conf.write_text(f"""worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.log; daemon off;
 events {{ worker_connections 4096; }}
-http {{ access_log off; default_type application/json; keepalive_requests 100000000; sendfile on; tcp_nopush on;
+http {{ access_log off; default_type application/json; keepalive_requests 100000000; sendfile on; tcp_nodelay on;
   open_file_cache max=100; server {{ listen 127.0.0.1:{port}; root {root}; }} }}""")
     os.chmod(folder, 0o755)
     process = subprocess.Popen(["nginx", "-c", str(conf)], stderr=subprocess.DEVNULL)
@@ -88,7 +88,7 @@ def wrk(url, seconds, connections, *more):
                           capture_output=True, text=True).stdout
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1))
     p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", text)
-    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
+    bad = re.search(r"Non-2xx or 3xx responses: (\d+)|Socket errors:", text)
     if bad:
         sys.exit(f"{url}: {text}")
     return rate, float(p99.group(1)) * {"us": 0.001, "ms": 1, "s": 1000}[p99.group(2)]
@@ -112,7 +112,7 @@ def main():
     parser.add_argument("--requests", type=int, default=1_000_000)
     options = parser.parse_args()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="weir-bench-api-"))
-    processes = []
+    processes, other = [], None
     try:
         (folder / "media").mkdir()
         subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x240:d=1", "-pix_fmt",
@@ -140,7 +140,6 @@ def main():
         one = f"/v1/jobs/{job['id']}"
         pages = "/v1/jobs?limit=50"
         other, other_port = nginx(folder, ask(weir.port, "GET", one)[1], ask(weir.port, "GET", pages)[1])
-        processes.append(other)
         for name, path, file in (("one job", one, "job"), ("page of 50", pages, "page")):
             ours, theirs = [], []
             for _ in range(options.rounds):
@@ -162,6 +161,9 @@ def main():
                 if answered > options.requests * len(memory) / 10:
                     memory.append(weir.pss())
         print(f"{answered} further requests: " + " ".join(f"{pss:.2f}" for pss in memory) + " MiB PSS")
+        other.terminate()  # and not kill: its worker would live on
+        other.wait()
+        other = None
         waiting = json.loads(ask(weir.port, "GET", "/v1/system")[1])["queue"]["waiting"]
         for process in processes:
             process.kill()
@@ -170,6 +172,9 @@ def main():
         processes.append(weir.process)
         print(f"ready after kill -9: {1000 * weir.ready:.0f} ms, {waiting} jobs waiting, {weir.pss():.1f} MiB PSS")
     finally:
+        if other is not None:
+            other.terminate()
+            other.wait()
         for process in processes:
             process.kill()
             process.wait()

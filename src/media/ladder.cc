@@ -35,7 +35,7 @@ std::string Threads(int count, const char* kind) {
 
 std::string Costs(double larger) {
   if (larger <= 0) return "none";
-  if (larger >= 1) return "up to four times larger at the same quality";
+  if (larger >= 1) return "about four times as large at the same quality";
   return "about " + std::to_string(std::lround(100 * larger)) + " % larger at the same quality";
 }
 
