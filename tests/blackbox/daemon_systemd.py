@@ -1,4 +1,5 @@
 """The packaged unit under a real systemd. Skipped where the machine was not started by one, or we are not root."""
+import contextlib
 import os
 import re
 import shutil
@@ -133,6 +134,9 @@ class Service(DaemonCase):
         self.install()
         self.start()
         backend = self.daemon.get('/readyz').json['backend']
+        with contextlib.suppress(FileNotFoundError), open('/sys/fs/cgroup/cgroup.controllers') as file:
+            if 'memory' in file.read().split():
+                self.assertEqual(backend, 'cgroup-v2')
         job = self.submit(self.clip('busy'))['id']
         self.at_work(job)
         groups = [os.path.join(folder, name) for folder, names, _ in os.walk('/sys/fs/cgroup') for name in names
