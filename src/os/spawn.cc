@@ -240,6 +240,8 @@ WEIR_IN_CHILD void DropCapabilities(int error_line) {
     ::syscall(SYS_write, score, plan.oom_score_adj, plan.oom_score_adj_size);
     ::syscall(SYS_close, score);
   }
+  // Stock kernels hand out huge pages unasked, by which the same encode took 12 % more than forecast.
+  ::syscall(SYS_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
   if (plan.nice != 0 && ::syscall(SYS_setpriority, PRIO_PROCESS, 0, plan.nice) != 0) Die(error_line, Step::kNice);
   if (plan.working_folder >= 0 && ::syscall(SYS_fchdir, plan.working_folder) != 0) Die(error_line, Step::kFolder);
   ArrangeDescriptors(plan, error_line, landlock);

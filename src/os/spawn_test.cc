@@ -252,6 +252,14 @@ TEST(Spawn, PrefersTheChildWhenMemoryIsShortAndIsNice) {
   EXPECT_EQ(finished->output, "500\n5\n");
 }
 
+// Memory would depend on the kernel's mood.
+TEST(Spawn, ChildrenGetNoHugePagesUnasked) {
+  Runner runner("grep THP_enabled /proc/self/status || echo THP_enabled: 0");
+  const auto finished = runner.Run();
+  ASSERT_TRUE(finished);
+  EXPECT_THAT(finished->output, testing::MatchesRegex("THP_enabled:[ \t]*0\n"));
+}
+
 TEST(Spawn, RootKeepsOnlyTheRightToPassPermissions) {
   Runner runner("grep -E '^Cap(Prm|Eff|Bnd|Inh|Amb)' /proc/self/status");
   const auto finished = runner.Run();
