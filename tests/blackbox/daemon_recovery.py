@@ -442,12 +442,11 @@ class Disks(Recovery):
         self.daemons.remove(daemon)
 
     def survivors(self, outputs):
-        """Two jobs at work and one that waits, left behind by a kill."""
+        """Jobs at work and some that wait, left behind by a kill."""
         self.serve(scenario='slow-real', slots=2)
         name = self.clip('busy')
         jobs = [self.submit(name, outputs=[output])['id'] for output in outputs]
-        self.becomes(jobs[0], 'running', also=lambda job: job['progress'] is not None)
-        self.becomes(jobs[1], 'running', also=lambda job: job['progress'] is not None)
+        self.at_work(jobs[0])
         self.kill()
         return jobs
 
