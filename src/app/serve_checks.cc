@@ -81,8 +81,7 @@ Status CheckServe(const Config& config) {
   if (settings.require_sandbox) {
     WEIR_TRY(CheckLayers(settings, os::DetectSandbox()));
   }
-  // A budget that is given does not depend on the machine.
-  WEIR_TRY(DecideBudget(settings, settings.memory ? os::CgroupRoot() : os::CgroupRoot::Look()));
+  WEIR_TRY(DecideBudget(settings, os::CgroupRoot::Look()));
   WEIR_TRY(FindTools(settings.ffmpeg, settings.ffprobe));
   WEIR_TRY(store::MediaRoots::Open(config.media_roots));
   return http::MayListen(config.address, !config.tokens.empty());

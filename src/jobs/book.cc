@@ -114,7 +114,7 @@ void Book::Write(ActiveJob& job, const store::EventRecord& event, std::function<
     }
     if (done) {
       Touch();
-      if (unwritten_.erase(id) != 0) {
+      if (written != nullptr && std::exchange(written->said_unwritten, false)) {
         log::Info("job " + id + " is written");
       }
       if (then) {
@@ -124,7 +124,6 @@ void Book::Write(ActiveJob& job, const store::EventRecord& event, std::function<
     }
     if (done.error().code == ErrorCode::kConflict) {
       log::Error("job " + id + " is let go: " + Describe(done.error()));
-      unwritten_.erase(id);
       on_foreign_(id);
       ActiveJob* leaving = Find(id);
       if (then && leaving != nullptr) {
@@ -134,8 +133,7 @@ void Book::Write(ActiveJob& job, const store::EventRecord& event, std::function<
       }
       return;
     }
-    // Once, not each second: a full disk would fill the log as well.
-    if (unwritten_.insert(id).second) {
+    if (written == nullptr || !std::exchange(written->said_unwritten, true)) {
       log::Error("job " + id + " could not be written, again each second: " + Describe(done.error()));
     }
     if (written != nullptr) {

@@ -60,6 +60,7 @@ struct ActiveJob {
   };
   std::vector<Unsaved> unsaved;  // changes that could not be written yet, in their order
   std::size_t writing = 0;       // changes that the store has not answered yet
+  bool said_unwritten = false;   // once for any number of tries: a full disk would fill the log as well
 };
 
 class Book {
@@ -117,7 +118,6 @@ class Book {
   std::set<boost::asio::steady_timer*> watchers_;
   boost::asio::steady_timer again_;
   bool writing_again_ = false;
-  std::set<std::string> unwritten_;  // jobs of which it was said
   Alive alive_;
 };
 

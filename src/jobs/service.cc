@@ -421,8 +421,8 @@ void JobService::Impl::Pause(const std::string& id, bool paused, Answer answer) 
   if (job->run) {
     paused ? job->run->Pause() : job->run->Resume();
   }
-  if (paused && stopping_) {
-    GoBack(*job);
+  if (stopping_) {
+    GoBackIfPaused(*job);
   }
   TakeTurn();
   book_.Save(*job, "state", paused ? "paused" : "resumed",
@@ -538,11 +538,8 @@ void JobService::Impl::Shutdown(std::chrono::milliseconds grace, std::function<v
   stopping_ = true;
   on_stopped_ = std::move(done);
   scheduler_.SetDraining(true);
-  // Time would do nothing for them, and nobody can resume them any more.
   for (auto& [id, job] : book_.awake()) {
-    if (job.record.paused && job.record.state != JobState::kPublishing) {
-      GoBack(job);
-    }
+    GoBackIfPaused(job);
   }
   grace_.expires_after(grace);
   grace_.async_wait(alive_.Guard([this](const boost::system::error_code& error) {
@@ -562,6 +559,13 @@ void JobService::Impl::Shutdown(std::chrono::milliseconds grace, std::function<v
     }));
   }));
   AwaitShutdown();
+}
+
+// Time would do nothing for it, and nobody can resume it any more. Publishing does not stand still.
+void JobService::Impl::GoBackIfPaused(ActiveJob& job) {
+  if (job.record.paused && job.record.state != JobState::kPublishing) {
+    GoBack(job);
+  }
 }
 
 // What works goes back to the queue, and stays there for the next life.

@@ -101,6 +101,7 @@ class JobService::Impl {
   void AwaitRetention();
   void CheckShutdown();
   void AwaitShutdown();
+  void GoBackIfPaused(ActiveJob& job);
   void GoBack(ActiveJob& job);
   static Error ToldToEnd() { return {.code = ErrorCode::kTerminated, .detail = "weir was told to end"}; }
 

@@ -315,12 +315,14 @@ std::string Shown(Size size) { return std::to_string(size.width) + "x" + std::to
 void KeepStrictlyLeaner(std::vector<Plan>& plans) {
   std::vector<Plan> kept;
   for (Plan& plan : plans) {
-    // Of no use to a lone job, so it may not take the place of one that is.
-    while (!kept.empty() && kept.back().in_company && !plan.in_company &&
-           plan.forecast.lease >= kept.back().forecast.lease) {
-      kept.pop_back();
+    const auto as_lean = [&](const Plan& other) { return other.forecast.lease <= plan.forecast.lease; };
+    // What is of no use to a lone job keeps out no plan that is.
+    if (std::ranges::any_of(
+            kept, [&](const Plan& other) { return as_lean(other) && (plan.in_company || !other.in_company); })) {
+      continue;
     }
-    if (kept.empty() || plan.forecast.lease < kept.back().forecast.lease) kept.push_back(std::move(plan));
+    std::erase_if(kept, as_lean);
+    kept.push_back(std::move(plan));
   }
   plans = std::move(kept);
 }

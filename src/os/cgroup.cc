@@ -290,20 +290,18 @@ class Aside {
 
 bool IsGroupName(std::string_view name) { return name.starts_with("weir-") && IsId(name.substr(5)); }
 
-bool MoveAside(const std::string& own) {
+std::shared_ptr<Aside> MoveAside(const std::string& own) {
   // Below a group of ours is no place for more.
-  if (IsGroupName(std::string_view(own).substr(own.rfind('/') + 1))) return false;
-  if (MembersOf(own) != std::vector<pid_t>{::getpid()}) return false;
-  static std::unique_ptr<Aside> kept;
-  auto aside = std::make_unique<Aside>(own);
-  if (!aside->Move()) return false;
-  kept = std::move(aside);
-  return true;
+  if (IsGroupName(std::string_view(own).substr(own.rfind('/') + 1))) return nullptr;
+  if (MembersOf(own) != std::vector<pid_t>{::getpid()}) return nullptr;
+  auto aside = std::make_shared<Aside>(own);
+  return aside->Move() ? aside : nullptr;
 }
 
 struct Choice {
   std::string parent;
   std::string reason;
+  std::shared_ptr<Aside> aside{};  // what `parent` depends on
 };
 
 Choice ChooseV2(const Hierarchy& v2) {
@@ -312,11 +310,12 @@ Choice ChooseV2(const Hierarchy& v2) {
   std::string reason;
   // Our own group first; only there may controllers be switched on, because neighbours would feel it above.
   const std::string control = v2.own + "/cgroup.subtree_control";
-  if (!HasWord(control, "memory") && !WriteControl(control, "+memory", false) && !MoveAside(v2.own)) {
+  std::shared_ptr<Aside> aside;
+  if (!HasWord(control, "memory") && !WriteControl(control, "+memory", false) && !(aside = MoveAside(v2.own))) {
     reason = "our cgroup cannot be divided: it holds processes or is not delegated to us";
   } else {
     reason = TryParent(v2.own, "memory.max", true);
-    if (reason.empty()) return {v2.own, {}};
+    if (reason.empty()) return {v2.own, {}, std::move(aside)};
   }
   const std::string above = v2.Above(v2.own);
   if (!above.empty() && HasWord(above + "/cgroup.subtree_control", "memory")) {
@@ -385,14 +384,14 @@ const char* NameOf(MemoryBackend backend) {
   return "unknown";
 }
 
-CgroupRoot CgroupRoot::Look(const std::string& mount, const std::string& self_cgroup) {
-  const Hierarchy v2 = FindV2(mount, self_cgroup);
-  const Hierarchy v1 = FindV1(mount, self_cgroup, "memory");
-  CgroupRoot result;
+CgroupRoot::CgroupRoot(const Hierarchy& v2, const Hierarchy& v1) {
   const bool v2_memory = v2.present() && HasWord(v2.root + "/cgroup.controllers", "memory");
-  if (v2.present()) result.places_.push_back({.root = v2.root, .own = v2.own, .v2 = true, .memory = v2_memory});
-  if (v1.present()) result.places_.push_back({.root = v1.root, .own = v1.own, .v2 = false, .memory = true});
-  return result;
+  if (v2.present()) places_.push_back({.root = v2.root, .own = v2.own, .v2 = true, .memory = v2_memory});
+  if (v1.present()) places_.push_back({.root = v1.root, .own = v1.own, .v2 = false, .memory = true});
+}
+
+CgroupRoot CgroupRoot::Look(const std::string& mount, const std::string& self_cgroup) {
+  return {FindV2(mount, self_cgroup), FindV1(mount, self_cgroup, "memory")};
 }
 
 CgroupRoot CgroupRoot::Detect(const std::string& mount, const std::string& self_cgroup) {
@@ -401,7 +400,7 @@ CgroupRoot CgroupRoot::Detect(const std::string& mount, const std::string& self_
   const Hierarchy v2 = FindV2(mount, self_cgroup);
   const Hierarchy v1 = FindV1(mount, self_cgroup, "memory");
 
-  CgroupRoot result = Look(mount, self_cgroup);
+  CgroupRoot result(v2, v1);
   const auto note = [&](const std::string& reason) {
     if (!reason.empty()) result.reason_ += (result.reason_.empty() ? "" : "; ") + reason;
   };
@@ -412,6 +411,7 @@ CgroupRoot CgroupRoot::Detect(const std::string& mount, const std::string& self_
     note(choice.reason);
     if (!choice.parent.empty()) {
       result.backend_ = MemoryBackend::kCgroupV2;
+      result.aside_ = std::move(choice.aside);
       result.memory_parent_ = choice.parent;
       result.kill_parent_ = std::move(choice.parent);
       return result;

@@ -42,15 +42,19 @@ class MemoryGroup {
   [[nodiscard]] virtual std::size_t Members() const = 0;
 };
 
+struct Hierarchy;
+
 // Where groups are made; decided once. Any folder tree can stand in for /sys/fs/cgroup in tests.
 class CgroupRoot {
  public:
   // Looks at `mount` (default /sys/fs/cgroup), /proc/self/cgroup, and tries to make a group. Where the only obstacle
-  // is that this process is in its group, and it is alone there, it moves into a group below until it ends.
+  // is that this process is in its group, and it is alone there, it moves into a group below; the
+  // last copy of what is returned moves it back.
   // WEIR_TEST_MEMORY_BACKEND=rlimit|v1|v2 narrows the choice, for tests.
   static CgroupRoot Detect(const std::string& mount = "/sys/fs/cgroup",
                            const std::string& self_cgroup = "/proc/self/cgroup");
 
+  CgroupRoot() = default;
   // Looks only: Create makes nothing, FreeInOwnCgroup is known.
   static CgroupRoot Look(const std::string& mount = "/sys/fs/cgroup",
                          const std::string& self_cgroup = "/proc/self/cgroup");
@@ -71,6 +75,8 @@ class CgroupRoot {
   void RemoveAbandoned() const;
 
  private:
+  CgroupRoot(const Hierarchy& v2, const Hierarchy& v1);
+
   // One hierarchy, writable or not: where it is mounted, and our own group in it.
   struct Place {
     std::string root;
@@ -84,6 +90,7 @@ class CgroupRoot {
   std::string kill_parent_;    // folder of a cgroup2 hierarchy; empty when there is none
   std::string reason_;
   std::vector<Place> places_;
+  std::shared_ptr<void> aside_;  // keeps this process out of the way of groups in memory_parent_
 };
 
 }  // namespace weir::os
