@@ -317,21 +317,23 @@ TEST_F(RealGroup, WhoIsAloneInItsGroupMakesRoomForOthers) {
   const pid_t service = ::fork();
   if (service == 0) {
     std::ofstream(own + "/cgroup.procs") << "0" << std::flush;
-    const CgroupRoot root = CgroupRoot::Detect();
-    if (root.backend() != MemoryBackend::kCgroupV2) ::_exit(1);
-    // Where it is now is nothing to sweep, and a second look finds the same.
-    CgroupRoot::Detect().RemoveAbandoned();
-    if (CgroupRoot::Detect().backend() != MemoryBackend::kCgroupV2) ::_exit(2);
     {
-      const auto group = root.Create(NewId(), Bytes::Mib(48));
-      if (!group) ::_exit(3);
-      Runner runner;
-      runner.Python("x = bytearray(b'1') * (200 << 20); print('survived')");
-      Put(runner, **group);
-      const auto finished = runner.Run();
-      if (!finished || finished->report.code != SIGKILL || (*group)->OomKills() == 0) ::_exit(4);
+      const CgroupRoot root = CgroupRoot::Detect();
+      if (root.backend() != MemoryBackend::kCgroupV2) ::_exit(1);
+      // Where it is now is nothing to sweep, and a second look finds the same.
+      CgroupRoot::Detect().RemoveAbandoned();
+      if (CgroupRoot::Detect().backend() != MemoryBackend::kCgroupV2) ::_exit(2);
+      {
+        const auto group = root.Create(NewId(), Bytes::Mib(48));
+        if (!group) ::_exit(3);
+        Runner runner;
+        runner.Python("x = bytearray(b'1') * (200 << 20); print('survived')");
+        Put(runner, **group);
+        const auto finished = runner.Run();
+        if (!finished || finished->report.code != SIGKILL || (*group)->OomKills() == 0) ::_exit(4);
+      }
     }
-    std::exit(0);
+    ::_exit(0);
   }
   int status = 0;
   ::waitpid(service, &status, 0);
