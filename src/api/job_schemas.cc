@@ -29,7 +29,7 @@ std::vector<std::string> CauseNames() {
 std::vector<std::string> ReasonNames() {
   using enum jobs::WaitingFor;
   std::vector<std::string> names;
-  for (const auto reason : {kSlot, kProcessor, kMemory, kDisk, kTime, kPause, kDrain}) {
+  for (const auto reason : {kSlot, kProcessor, kMemory, kDisk, kTime, kPause, kDrain, kPressure}) {
     names.emplace_back(jobs::NameOf(reason));
   }
   return names;

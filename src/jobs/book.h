@@ -50,6 +50,8 @@ struct ActiveJob {
   bool ending = false;   // the last change is on its way to the disk
   bool leaving = false;  // shutdown: back to the queue
   bool foreign = false;  // see Book
+  bool suspended = false;      // stands still for want of memory, not because somebody asked
+  std::string yields;          // why its work is being ended and goes back to the queue; "" when it is not
   std::optional<Error> cancelled;
   std::vector<Answer> cancels;                    // who asked for it
   std::vector<std::function<void()>> afterwards;  // asked while `ending`, of the ended job

@@ -14,7 +14,7 @@
 //
 // Memory. Steps are served in the order of the claims with which their jobs got their slots, then first come. While a
 // step does not fit, those behind it may pass; once it has waited for `patience` nobody does, and what comes back is
-// kept for it. When nothing is leased the first always fits.
+// kept for it. When nothing is leased the first always fits. Leases of steps that work may shrink.
 //
 // Which way. A short step gets its first way that fits. Of a step that is the job's work, that one is taken that ends
 // the queue soonest: as many like it as may work beside each other (jobs that ask, that are about to or are in line,
@@ -81,8 +81,8 @@ struct Grant {
   memory::Lease lease;
 };
 
-enum class WaitingFor : std::uint8_t { kNothing, kSlot, kProcessor, kMemory, kDisk, kTime, kPause, kDrain };
-// "slot", "processor", "memory", "disk", "time", "pause", "drain"; "" for kNothing.
+enum class WaitingFor : std::uint8_t { kNothing, kSlot, kProcessor, kMemory, kDisk, kTime, kPause, kDrain, kPressure };
+// "slot", "processor", "memory", "disk", "time", "pause", "drain", "pressure"; "" for kNothing.
 const char* NameOf(WaitingFor reason);
 
 struct SchedulerFigures {
@@ -111,6 +111,10 @@ class Scheduler {
   void SetPaused(const std::string& id, bool paused);
   void SetDraining(bool draining);  // no slots are given while true
   [[nodiscard]] bool draining() const;
+  // While held, no slot is given as long as a job has one, and no work begins beside other work that is not paused: what
+  // goes on may end, and then one at a time goes on.
+  void SetHeld(bool held);
+  [[nodiscard]] bool held() const;
 
   // The next job that gets a slot now, which it then has until Remove; nullopt when none can.
   // O(log queue + owners that wait + 101).
@@ -123,6 +127,10 @@ class Scheduler {
   Status Ask(Need need);
   // Takes back what a job asks for, and ends its disk reservation; a lease that it has is its own.
   void Withdraw(const std::string& id);
+  // The job's lease was made smaller by so much.
+  void Shrunk(const std::string& id, Bytes by);
+  // As of the last NextGrant: whether a step waits for memory that others hold.
+  [[nodiscard]] bool WantsMemory() const;
   // The next decision that can be made now, with the job it is for; nullopt when none. An error is kDiskFull as by
   // Ask, of a need that waited for the reservations of others, which are gone now without making it fit. Either way
   // the job does not ask any more. O(steps that wait), and memory::BestWay for a few.

@@ -146,6 +146,18 @@ void SchedulerNeeds::EndWork(const std::string& job) {
   }
 }
 
+void SchedulerNeeds::Shrunk(const std::string& job, Bytes by) {
+  if (const auto worker = by_worker_.find(job); worker != by_worker_.end()) {
+    by = std::min(by, worker->second.own);
+    worker->second.own -= by;
+    working_.own -= by;
+  }
+}
+
+bool SchedulerNeeds::WantsMemory() const {
+  return std::ranges::any_of(line_, [](const auto& entry) { return entry.second.reason == WaitingFor::kMemory; });
+}
+
 void SchedulerNeeds::EndReservation(const std::string& job) {
   const auto found = reservations_.find(job);
   if (found == reservations_.end()) {
@@ -178,6 +190,11 @@ void SchedulerNeeds::Withdraw(const std::string& job) {
 
 SchedulerNeeds::Choice SchedulerNeeds::ChoiceFor(const Waiting& waiting, std::size_t jobs, SteadyTime now) const {
   const Need& need = waiting.need;
+  if (held_ && need.work && std::ranges::any_of(by_worker_, [&](const auto& worker) {
+        return !paused_.contains(worker.first);
+      })) {
+    return {.way = {}, .reason = WaitingFor::kPressure};
+  }
   if (!IsPlanned(need)) {
     const auto way = WayThatFits(need);
     return {.way = way, .reason = WaitingFor::kMemory};
@@ -214,7 +231,7 @@ std::optional<std::pair<std::string, Result<Grant>>> SchedulerNeeds::Next(Steady
       waiting.refused_since = waiting.refused_since.value_or(now);
     }
     const bool patient = !waiting.refused_since || now - *waiting.refused_since < settings_.patience;
-    if (no_turn || reason == WaitingFor::kProcessor || (!way && patient)) {
+    if (no_turn || reason == WaitingFor::kProcessor || reason == WaitingFor::kPressure || (!way && patient)) {
       passing = true;
       continue;
     }

@@ -176,8 +176,12 @@ ServiceFigures JobService::Impl::figures() const {
   ServiceFigures figures;
   figures.scheduler = scheduler_.figures();
   figures.draining = scheduler_.draining();
+  figures.held = scheduler_.held();
+  figures.given_back = given_back_;
+  figures.yielded = yielded_;
   for (const auto& [id, job] : book_.awake()) {
     figures.unsaved += job.unsaved.empty() ? 0U : 1U;
+    figures.suspended += job.suspended ? 1U : 0U;
     if (job.run) {
       figures.running.push_back({.job = id,
                                  .recipe = job.record.recipe,
@@ -418,9 +422,7 @@ void JobService::Impl::Pause(const std::string& id, bool paused, Answer answer) 
   job->record.paused = paused;
   job->record.updated = parts_.clock.WallNow();
   scheduler_.SetPaused(id, paused);
-  if (job->run) {
-    paused ? job->run->Pause() : job->run->Resume();
-  }
+  Rule(*job);
   if (stopping_) {
     GoBackIfPaused(*job);
   }

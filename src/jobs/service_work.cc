@@ -17,6 +17,7 @@ using store::JobState;
 // Progress reaches watchers at most four times a second for each job.
 constexpr std::chrono::milliseconds kProgressPeriod{250};
 constexpr std::chrono::seconds kLaunchAgain{1};
+constexpr std::chrono::seconds kTakeBackAgain{1};
 constexpr std::size_t kLongestReason = 1000;
 
 }  // namespace
@@ -58,6 +59,30 @@ void JobService::Impl::Turn() {
   while (auto id = scheduler_.NextStart()) {
     Launch(*id);
   }
+  GiveOut();
+  // Only when somebody waits for it: taking back what nobody wants is risk without use.
+  if (scheduler_.WantsMemory() && TakeBack().count() > 0) {
+    GiveOut();
+  }
+  forecasts_.Serve();
+  auto next = scheduler_.NextChange();
+  if (scheduler_.WantsMemory() && MayTakeBack()) {
+    const auto look = parts_.clock.Now() + kTakeBackAgain;
+    next = next ? std::min(*next, look) : look;
+  }
+  if (next) {
+    turn_.expires_at(std::chrono::time_point_cast<boost::asio::steady_timer::duration>(*next));
+    turn_.async_wait(alive_.Guard([this](const boost::system::error_code& error) {
+      if (!error) {
+        TakeTurn();
+      }
+    }));
+  } else {
+    turn_.cancel();
+  }
+}
+
+void JobService::Impl::GiveOut() {
   while (auto granted = scheduler_.NextGrant()) {
     auto asked = asked_.extract(granted->first);
     if (asked) {
@@ -69,17 +94,6 @@ void JobService::Impl::Turn() {
         then(std::move(*grant));
       });
     }
-  }
-  forecasts_.Serve();
-  if (const auto next = scheduler_.NextChange()) {
-    turn_.expires_at(std::chrono::time_point_cast<boost::asio::steady_timer::duration>(*next));
-    turn_.async_wait(alive_.Guard([this](const boost::system::error_code& error) {
-      if (!error) {
-        TakeTurn();
-      }
-    }));
-  } else {
-    turn_.cancel();
   }
 }
 
@@ -165,9 +179,7 @@ void JobService::Impl::Begin(ActiveJob& job) {
   };
   job.run = std::make_unique<Run>(world_, std::move(ask), HooksOf(id),
                                   alive_.Guard([this, id](Outcome outcome) { Ended(id, std::move(outcome)); }));
-  if (job.record.paused) {
-    job.run->Pause();
-  }
+  Rule(job);
   job.run->Start();
 }
 
@@ -283,6 +295,7 @@ void JobService::Impl::Ended(const std::string& id, Outcome outcome) {
   boost::asio::post(parts_.loop, [run = std::shared_ptr<Run>(std::move(job->run))] {});
   scheduler_.Remove(id);
   job->lease = {};
+  job->suspended = false;
   TakeTurn();
   if (job->foreign) {
     return Leave(id);
@@ -299,6 +312,11 @@ void JobService::Impl::Ended(const std::string& id, Outcome outcome) {
   }
   if (job->leaving) {
     return Requeue(*job, "weir was told to end", std::nullopt);
+  }
+  if (!job->yields.empty()) {
+    CountYield(document);
+    job->record.outcome = json::serialize(document);
+    return Requeue(*job, std::exchange(job->yields, {}), std::nullopt);
   }
   const Error& error = outcome.status.error();
   const auto pause = CountFailure(document, CauseOf(error.code), settings_);
