@@ -378,6 +378,9 @@ const std::array kScenarios = {
              }},
     Scenario{"plateau", "A=100 MiB at once, held with progress for S=10 s, then B=0 MiB more; then the real program",
              [](const Play& play) {
+               if (play.output.empty()) {  // a check of what was made
+                 BecomeReal(play);
+               }
                const auto hold = [&](std::uint64_t seconds, std::int64_t from) {
                  for (std::int64_t i = 0; i < static_cast<std::int64_t>(seconds) * 10; ++i) {
                    PutProgress(play, from + i, i * 1000, 4096);
