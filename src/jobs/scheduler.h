@@ -124,8 +124,9 @@ class Scheduler {
   // Takes back what a job asks for, and ends its disk reservation; a lease that it has is its own.
   void Withdraw(const std::string& id);
   // The next decision that can be made now, with the job it is for; nullopt when none. An error is kDiskFull as by
-  // Ask, of a need that waited for the reservations of others, which are gone now without making it fit. Either way
-  // the job does not ask any more. O(steps that wait), and memory::BestWay for a few.
+  // Ask, of a need that waited for the reservations of others, which are gone now without making it fit, or
+  // kOverBudget as by Ask, of one that fits the ledger's budget no more. Either way the job does not ask any more.
+  // O(steps that wait), and memory::BestWay for a few.
   std::optional<std::pair<std::string, Result<Grant>>> NextGrant();
   // When something may change without anybody calling (back-off, patience); nullopt: never. Never before now, except
   // for back-offs that are over while NextStart has not been called.
