@@ -72,6 +72,7 @@ struct Need {
   std::string job;                   // has a slot, and holds no lease any more
   bool work = false;                 // what the slot is for; other steps (a probe, a check) are short
   std::vector<memory::Way> ways;     // to do it, preferred first, leanest last; never empty
+  bool squeezable = false;           // a budget that becomes too low while it waits gives it all that there is
   Bytes disk;                        // that it may write
   std::string disk_name;             // which disk: any text that is the same for the same disk
   std::function<Bytes()> disk_free;  // asked at decisions; without it, or with no `disk`, nothing is reserved

@@ -234,6 +234,9 @@ std::optional<std::pair<std::string, Result<Grant>>> SchedulerNeeds::Next(Steady
   std::size_t refused = 0;
   for (auto place = line_.begin(); place != line_.end(); ++place) {
     Waiting& waiting = place->second;
+    if (waiting.need.squeezable) {
+      waiting.need.ways.back().memory = std::min(waiting.need.ways.back().memory, ledger_.largest_possible());
+    }
     if (auto refusal = MemoryRefusal(waiting.need)) {
       std::string job = Take(place).job;
       return std::pair(std::move(job), Result<Grant>(Fail(*std::move(refusal))));

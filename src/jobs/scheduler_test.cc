@@ -539,6 +539,19 @@ TEST_F(SchedulerTest, WhatWaitsAndFitsALowerBudgetNoMoreIsRefusedAndTheRestGoesO
   EXPECT_THAT(GrantAll(), ElementsAre("d1"));
 }
 
+TEST_F(SchedulerTest, WhatCanDoWithLessGetsAllThatThereIs) {
+  StartSome(2);
+  ASSERT_TRUE(Ask("a", {900}));
+  EXPECT_EQ(GrantNext(), "a0");
+  ASSERT_TRUE(scheduler_->Ask({.job = "b", .ways = {{.memory = Bytes(800)}}, .squeezable = true}));
+  EXPECT_EQ(GrantNext(), "");
+  ledger_.SetBudget(Bytes(450));
+  EXPECT_EQ(GrantNext(), "");
+  leases_.erase("a");
+  EXPECT_EQ(GrantNext(), "b0");
+  EXPECT_EQ(leases_["b"].size(), Bytes(400));
+}
+
 TEST_F(SchedulerTest, AHigherBudgetLetsMoreStart) {
   StartSome(3);
   ASSERT_TRUE(Ask("a", {1000}));

@@ -46,7 +46,7 @@ Bytes Ledger::leased() const {
 }
 
 Result<Lease> Ledger::Acquire(Bytes size, const std::string& purpose) {
-  if (size > available()) {
+  if (size > available() || leased() > largest_possible()) {
     std::string detail = purpose + " needs " + ToString(size) + " of memory, but " + ToString(available()) +
                          " of the budget of " + ToString(budget_) +
                          (lease_count_ == 0 ? " can be leased" : " are not leased already");

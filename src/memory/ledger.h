@@ -64,7 +64,9 @@ class Ledger {
   // What may be in use: the leases and what is this process's own. Above the budget after a lower one only.
   [[nodiscard]] Bytes committed() const { return own_use_ + leased(); }
   // The largest lease that can be had now.
-  [[nodiscard]] Bytes available() const { return budget_ - own_use_ - exclusive_; }
+  [[nodiscard]] Bytes available() const {
+    return leased() > largest_possible() ? Bytes() : largest_possible() - exclusive_;
+  }
   // The most that a single lease could ever get.
   [[nodiscard]] Bytes largest_possible() const { return budget_ - own_use_; }
   [[nodiscard]] std::size_t lease_count() const { return lease_count_; }
