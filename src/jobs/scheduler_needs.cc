@@ -114,7 +114,7 @@ void SchedulerNeeds::DropBloated(Waiting& waiting) const {
   const bool other = std::ranges::any_of(
       need.ways, [&](const memory::Way& way) { return !bloated(way) && way.memory <= ledger_.largest_possible(); });
   while (other && bloated(need.ways.back())) {
-    waiting.bloated.push_back(std::move(need.ways.back()));
+    waiting.bloated.push_back(need.ways.back());
     need.ways.pop_back();
   }
 }
@@ -127,7 +127,7 @@ void SchedulerNeeds::FollowBudget() {
   budget_ = ledger_.budget();
   for (auto& [key, waiting] : line_) {
     while (!waiting.bloated.empty()) {
-      waiting.need.ways.push_back(std::move(waiting.bloated.back()));
+      waiting.need.ways.push_back(waiting.bloated.back());
       waiting.bloated.pop_back();
     }
     if (waiting.need.work) {
