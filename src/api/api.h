@@ -25,13 +25,25 @@ struct ServiceState {
   std::optional<Bytes> bytes;     // that it holds or took; nullopt: unknown
 };
 
+// What the control group around the daemon and its children is charged with.
+struct GroupReading {
+  Bytes now;
+  std::optional<Bytes> limit;
+  std::optional<Bytes> peak;
+  Bytes page_cache;  // of `now`
+  Bytes on_tmpfs;    // of `now`
+  std::uint64_t oom_kills = 0;
+};
+
 // What the daemon as a whole is doing, read anew at each call.
 struct SystemReading {
   Bytes budget;
   Bytes own_use;  // set aside for the daemon
   Bytes leased;
   Bytes available;
-  std::string backend;        // of the limits: "cgroup-v2", ...
+  std::string backend;            // of the limits: "cgroup-v2", ...
+  std::string enclosed = "none";  // within one limit: "tree", "children", "none"
+  std::optional<GroupReading> group;
   Bytes own_memory;           // PSS of the daemon
   Bytes tree_memory;          // with all its children
   std::size_t processes = 0;  // children

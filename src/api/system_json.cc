@@ -95,6 +95,33 @@ json::array ServicesAsJson(const SystemReading& reading) {
   return services;
 }
 
+json::value GroupAsJson(const std::optional<GroupReading>& group) {
+  if (!group) {
+    return nullptr;
+  }
+  const auto known = [](std::optional<Bytes> bytes) { return bytes ? json::value(bytes->count()) : json::value(); };
+  return json::object{{"used_bytes", group->now.count()},       {"limit_bytes", known(group->limit)},
+                      {"peak_bytes", known(group->peak)},       {"page_cache_bytes", group->page_cache.count()},
+                      {"tmpfs_bytes", group->on_tmpfs.count()}, {"oom_kills", group->oom_kills}};
+}
+
+void GroupMetrics(std::string& text, const GroupReading& group) {
+  const auto metric = [&](const char* name, const char* help, std::optional<Bytes> bytes) {
+    if (bytes) {
+      Metric(text, name, "gauge", help, static_cast<double>(bytes->count()));
+    }
+  };
+  metric("weir_memory_group_bytes", "Charged to the control group around everything, page cache included.",
+         group.now);
+  metric("weir_memory_group_limit_bytes", "Its limit: the budget, and what lies on tmpfs.", group.limit);
+  metric("weir_memory_group_peak_bytes", "The most that was charged to it.", group.peak);
+  metric("weir_memory_group_page_cache_bytes", "Of it: files on disk, given up before anything else.",
+         group.page_cache);
+  metric("weir_memory_group_tmpfs_bytes", "Of it: files on tmpfs, there until they are removed.", group.on_tmpfs);
+  Metric(text, "weir_memory_oom_kills_total", "counter", "Processes in it that the kernel killed for want of memory.",
+         static_cast<double>(group.oom_kills));
+}
+
 }  // namespace
 
 json::object SystemAsJson(const SystemView& view) {
@@ -122,6 +149,8 @@ json::object SystemAsJson(const SystemView& view) {
                                   {"leased_bytes", reading.leased.count()},
                                   {"available_bytes", reading.available.count()},
                                   {"backend", reading.backend},
+                                  {"enclosed", reading.enclosed},
+                                  {"group", GroupAsJson(reading.group)},
                                   {"own_pss_bytes", reading.own_memory.count()},
                                   {"tree_bytes", reading.tree_memory.count()}}},
           {"running", std::move(running)},
@@ -153,7 +182,10 @@ std::string Metrics(const SystemView& view) {
          bytes(reading.tree_memory));
   Metric(text, "weir_memory_own_bytes", "gauge", "Proportional set size of the daemon.", bytes(reading.own_memory));
   Metric(text, "weir_memory_backend_info", "gauge", "Which mechanism keeps the limits.", 1,
-         "{backend=\"" + reading.backend + "\"}");
+         "{backend=\"" + reading.backend + "\",enclosed=\"" + reading.enclosed + "\"}");
+  if (reading.group) {
+    GroupMetrics(text, *reading.group);
+  }
   Metric(text, "weir_children", "gauge", "Live child processes.", static_cast<double>(reading.processes));
   for (std::size_t i = 0; i < store::kJobStates; ++i) {
     const auto state = static_cast<store::JobState>(i);

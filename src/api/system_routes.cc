@@ -40,7 +40,8 @@ Reply GetReadyz(Context& context, Request /*request*/) {
   const std::string why = view.figures.draining ? "draining" : view.reading.not_ready;
   co_return JsonOf(why.empty() ? 200 : 503, json::object{{"ready", why.empty()},
                                                          {"reason", why.empty() ? json::value() : json::value(why)},
-                                                         {"backend", view.reading.backend}});
+                                                         {"backend", view.reading.backend},
+                                                         {"enclosed", view.reading.enclosed}});
 }
 
 Reply GetMetrics(Context& context, Request /*request*/) {

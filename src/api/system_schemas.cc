@@ -24,6 +24,8 @@ void AddSystemSchemas(json::object& schemas) {
                           {"leased_bytes", Whole()},
                           {"available_bytes", Whole()},
                           {"backend", Ref("Backend")},
+                          {"enclosed", Ref("Enclosed")},
+                          {"group", OrNull(Ref("MemoryGroup"))},
                           {"own_pss_bytes", Described(Whole(), "Measured: the daemon.")},
                           {"tree_bytes", Described(Whole(), "Measured: the daemon and all its children.")}})},
        {"running", List(Object({{"job", Ref("Id")},
@@ -48,9 +50,21 @@ void AddSystemSchemas(json::object& schemas) {
                 {{"name", Text(1)}, {"loaded", Flag()}, {"since", OrNull(Ref("Time"))}, {"bytes", OrNull(Whole())}})),
             "The parts of the daemon: what is loaded, since when, and with how much memory.")}});
   schemas["Backend"] = Described(Text(1), "What keeps the limits of memory.");
+  schemas["Enclosed"] = Described(OneOf({"tree", "children", "none"}),
+                                  "What one limit keeps together: the daemon and its children, the children, or "
+                                  "nothing, where each child has its own limit only.");
+  schemas["MemoryGroup"] =
+      Described(Object({{"used_bytes", Whole()},
+                        {"limit_bytes", OrNull(Whole())},
+                        {"peak_bytes", OrNull(Whole())},
+                        {"page_cache_bytes", Described(Whole(), "Given up before anything else.")},
+                        {"tmpfs_bytes", Described(Whole(), "Added to the limit: there until the files are removed.")},
+                        {"oom_kills", Whole()}}),
+                "What the control group around everything is charged with.");
   schemas["Draining"] = Object({{"draining", Flag()}});
   schemas["Alive"] = Object({{"status", Always("alive")}});
-  schemas["Ready"] = Object({{"ready", Flag()}, {"reason", OrNull(Text(1))}, {"backend", Ref("Backend")}});
+  schemas["Ready"] = Object(
+      {{"ready", Flag()}, {"reason", OrNull(Text(1))}, {"backend", Ref("Backend")}, {"enclosed", Ref("Enclosed")}});
   schemas["Text"] = Text(1);
   schemas["EventStream"] = Described(Text(), "Server-sent events; x-events tells what their data are.");
   schemas["Document"] = json::object{{"type", "object"}, {"required", {"openapi", "info", "paths", "components"}}};

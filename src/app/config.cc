@@ -387,11 +387,12 @@ std::vector<Row> MakeRows() {
   return rows;
 }
 
-constexpr std::array<std::string_view, 15> kReloading{"server.hosts",
+constexpr std::array<std::string_view, 16> kReloading{"server.hosts",
                                                       "server.origins",
                                                       "server.connections",
                                                       "server.largest_body",
                                                       "data.disk_reserve",
+                                                      "memory.budget",
                                                       "queue.slots",
                                                       "queue.processors",
                                                       "queue.size_weight",

@@ -110,6 +110,7 @@ std::string DoctorAsJson(const Session& session) {
   out["version"] = Text(world.tools.version);
   out["self_test"] = "passed";
   out["backend"] = os::NameOf(walls.cgroups.backend());
+  out["enclosed"] = os::NameOf(walls.cgroups.enclosure());
   out["backend_reason"] = Text(walls.cgroups.reason());
   out["budget_bytes"] = Count(session.budget().total);
   out["cpus"] = world.machine.cpus;

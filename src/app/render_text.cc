@@ -44,7 +44,7 @@ std::string BudgetLine(const Session& session) {
                          budget.limited_by_cgroup ? "control group" : "machine");
   }
   return fmt::format("{}, {}; {} of it for weir itself; limit kept by {}", ToString(budget.total), origin,
-                     ToString(budget.own_use), os::NameOf(walls.cgroups.backend()));
+                     ToString(budget.own_use), KeptBy(walls.cgroups));
 }
 
 // The measured peak against the forecast, signed.

@@ -46,6 +46,9 @@ constexpr std::chrono::seconds kExtension{30};
 
 constexpr std::chrono::seconds kGaugeIdle{60};
 
+// Between two looks whether the kernel's limit can follow a lower budget.
+constexpr std::chrono::milliseconds kBudgetPeriod{250};
+
 struct ServeSettings {
   Settings session;  // memory, tools, limits
   std::string data_folder;
@@ -137,6 +140,7 @@ class Daemon {
         watchdog_(loop),
         extension_(loop),
         idle_(loop),
+        budget_follows_(loop),
         services_(clock_, [] { return os::HeapInUse(); }) {}
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
@@ -158,8 +162,8 @@ class Daemon {
     FeedWatchdog();
     const auto& world = session_->world();
     log::Info("listening on http://" + settings_.server.address + ":" + std::to_string(http_->port()) + ", budget " +
-              ToString(world.ledger.budget()) + " kept by " + os::NameOf(world.launcher.walls().cgroups.backend()) +
-              ", data in " + Quoted(data_->path));
+              ToString(world.ledger.budget()) + " kept by " + KeptBy(world.launcher.walls().cgroups) + ", data in " +
+              Quoted(data_->path));
     log::Debug(ServicesText());
     return {};
   }
@@ -372,23 +376,71 @@ class Daemon {
                       .With("required_bytes", fresh.session.own_use->count())
                       .With("available_bytes", own_use.count()));
     }
+    const Bytes before = session_->world().ledger.budget();
+    const Bytes budget = fresh.session.memory.value_or(before);
+    Settings judged = fresh.session;
+    judged.memory = budget;
+    judged.own_use = own_use;
+    WEIR_TRY(DecideBudget(judged, os::CgroupRoot::Look()));
     log::SetLevel(config.log_level);
+    if (budget != before) {
+      SetBudget(budget);
+    }
     http_->Reload(fresh.server);
     jobs_->Reload(fresh.order);
     settings_.server.tokens = fresh.server.tokens;
     settings_.order = fresh.order;
     settings_.stop_grace = fresh.stop_grace;
     FollowJobs();
-    log::Info("tokens, limits of callers, queue and log level are as configured now");
+    log::Info("tokens, limits of callers, budget, queue and log level are as configured now");
     // Against what it was started with: said again as long as it is true.
     std::string later;
     for (const auto& key : NeedsRestart(config_, config)) {
       later += (later.empty() ? "" : ", ") + key;
     }
+    if (!fresh.session.memory && config_.memory) {
+      later += (later.empty() ? "" : ", ") + std::string("memory.budget");
+    }
     if (!later.empty()) {
       log::Warning("changed in the configuration, and as before until a restart: " + later);
     }
     return {};
+  }
+
+  void SetBudget(Bytes budget) {
+    auto& world = session_->world();
+    const Bytes before = world.ledger.budget();
+    world.ledger.SetBudget(budget);
+    const Bytes committed = world.ledger.committed();
+    log::Info("the budget is " + ToString(budget) + " now, and was " + ToString(before) +
+              (committed > budget
+                   ? "; " + ToString(committed) + " are in use or leased: nothing begins until they fit"
+                   : ""));
+    if (const auto warning = WhyBudgetIsTooLarge(budget, world.launcher.walls().cgroups)) {
+      log::Warning(*warning);
+    }
+    limit_refused_ = false;
+    FollowBudget();
+  }
+
+  // The kernel's limit as low as the leases of those that run allow; again until that is the budget.
+  void FollowBudget() {
+    const auto& world = session_->world();
+    const Bytes limit = std::max(world.ledger.budget(), world.ledger.committed());
+    const auto set = world.launcher.walls().cgroups.SetBudget(limit);
+    if (!set && !std::exchange(limit_refused_, true)) {
+      log::Warning("the limit of everything together is not " + ToString(limit) +
+                   " yet, which is tried again: " + Describe(set.error()));
+    }
+    if (set && limit == world.ledger.budget()) {
+      return;
+    }
+    budget_follows_.expires_after(kBudgetPeriod);
+    budget_follows_.async_wait([this](const boost::system::error_code& error) {
+      if (!error) {
+        FollowBudget();
+      }
+    });
   }
 
   // What can be had again goes. Returns by how much memory is less.
@@ -415,7 +467,17 @@ class Daemon {
     reading.own_use = world.ledger.own_use();
     reading.leased = world.ledger.leased();
     reading.available = world.ledger.available();
-    reading.backend = os::NameOf(world.launcher.walls().cgroups.backend());
+    const auto& cgroups = world.launcher.walls().cgroups;
+    reading.backend = os::NameOf(cgroups.backend());
+    reading.enclosed = os::NameOf(cgroups.enclosure());
+    if (const auto group = cgroups.tree()) {
+      reading.group = {.now = group->now,
+                       .limit = group->limit,
+                       .peak = group->peak,
+                       .page_cache = group->page_cache,
+                       .on_tmpfs = group->on_tmpfs,
+                       .oom_kills = group->oom_kills};
+    }
     reading.processes = world.launcher.living();
     reading.slots = settings_.order.slots;
     reading.most_queued = settings_.order.most_queued;
@@ -486,12 +548,14 @@ class Daemon {
   boost::asio::steady_timer watchdog_;
   boost::asio::steady_timer extension_;
   boost::asio::steady_timer idle_;
+  boost::asio::steady_timer budget_follows_;
   os::UniqueFd inherited_;               // until somebody listens on it
   std::optional<std::int64_t> unheard_;  // events behind this one have no line yet
   process::Launcher* launcher_ = nullptr;
   bool stopping_ = false;
   bool ended_ = false;
   bool awaits_idle_ = false;
+  bool limit_refused_ = false;  // by the kernel, and said
 
   SystemClock clock_;
   Services services_;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "media/plan.h"
+#include "os/machine.h"
 #include "os/proc.h"
 
 namespace weir::app {
@@ -44,6 +45,33 @@ Result<BudgetFacts> DecideBudget(const Settings& settings, const os::CgroupRoot&
                     .With("budget_bytes", budget.total.count()));
   }
   return budget;
+}
+
+std::optional<std::string> WhyBudgetIsTooLarge(Bytes budget, const os::CgroupRoot& cgroups) {
+  const auto machine = os::ReadMachineMemory().total;
+  const auto group = cgroups.LimitAround();
+  const bool by_group = group && (!machine || *group < *machine);
+  const auto there = by_group ? group : machine;
+  if (!there || budget <= *there) {
+    return std::nullopt;
+  }
+  return "the budget of " + ToString(budget) + " is more than the " + ToString(*there) + " that " +
+         (by_group ? "the control group around weir allows" : "this machine has") +
+         ": the kernel may end children, or weir itself, before the budget is used; give less with --memory or "
+         "memory.budget";
+}
+
+std::string KeptBy(const os::CgroupRoot& cgroups) {
+  const std::string backend = os::NameOf(cgroups.backend());
+  switch (cgroups.enclosure()) {
+    case os::Enclosure::kTree:
+      return backend + " for all together";
+    case os::Enclosure::kChildren:
+      return backend + " for all children together";
+    case os::Enclosure::kNone:
+      break;
+  }
+  return backend;
 }
 
 Status CheckLayers(const Settings& settings, const os::SandboxSupport& support) {
@@ -86,6 +114,13 @@ Result<std::unique_ptr<Session>> Session::Open(boost::asio::io_context& loop, co
   }
 
   WEIR_ASSIGN(session->budget_, DecideBudget(settings, walls.cgroups));
+  if (auto warning = WhyBudgetIsTooLarge(session->budget_.total, walls.cgroups); warning && session->budget_.given) {
+    session->warnings_.push_back(*std::move(warning));
+  }
+  if (const auto enclosed = walls.cgroups.Enclose(session->budget_.total, session->budget_.own_use); !enclosed) {
+    log::Info("no control group keeps everything together, each child has its own limit: " +
+              Describe(enclosed.error()));
+  }
   session->ledger_ =
       std::make_unique<memory::Ledger>(session->budget_.total, session->budget_.own_use, media::SharedPages());
 

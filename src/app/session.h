@@ -6,6 +6,7 @@
 #include <boost/asio/thread_pool.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,10 @@ struct BudgetFacts {
 // What there is to spend, and what of it this process keeps for itself. `cgroups` is looked at where no amount is
 // given. Errors: kOverBudget, kSystem.
 Result<BudgetFacts> DecideBudget(const Settings& settings, const os::CgroupRoot& cgroups);
+// A sentence for people when the machine, or a control group around us, has less than `budget`.
+std::optional<std::string> WhyBudgetIsTooLarge(Bytes budget, const os::CgroupRoot& cgroups);
+// "cgroup-v1 for all together": how far one limit reaches; "rlimit-data" where each child has its own only.
+std::string KeptBy(const os::CgroupRoot& cgroups);
 // Whether a layer of the sandbox is missing that is required. Errors: kSandbox.
 Status CheckLayers(const Settings& settings, const os::SandboxSupport& support);
 

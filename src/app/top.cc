@@ -49,6 +49,13 @@ std::string Rate(const json::value& system, const Between& between, std::initial
   return fmt::format(", {:.1f} {}/s", (*now - *then) / between.seconds, unit);
 }
 
+std::string KeptBy(const json::value& system) {
+  const std::string enclosed = TextAt(system, {"memory", "enclosed"});
+  return Printable(TextAt(system, {"memory", "backend"})) + (enclosed == "tree"       ? " for all together"
+                                                             : enclosed == "children" ? " for all children together"
+                                                                                      : "");
+}
+
 std::string Bar(double share) {
   const auto filled = static_cast<unsigned>(std::clamp(share, 0.0, 1.0) * kBar);
   return "[" + std::string(filled, '#') + std::string(kBar - filled, '.') + "]";
@@ -152,7 +159,7 @@ std::string SystemAsText(const json::value& system, const Between& between, unsi
       {Amount(system, {"memory", "available_bytes"}) + " available",
        Amount(system, {"memory", "own_bytes"}) + " for weir itself (measured " +
            Amount(system, {"memory", "own_pss_bytes"}) + ")",
-       "limit kept by " + Printable(TextAt(system, {"memory", "backend"}))},
+       "limit kept by " + KeptBy(system)},
       columns);
   Put(lines, "queue",
       {Count(system, {"queue", "waiting"}) + " of " + Count(system, {"queue", "limit"}) + " wait",

@@ -44,8 +44,15 @@ void Forecasts::Withdraw(const std::string& job) {
 void Forecasts::Serve() {
   while (!waiting_.empty()) {
     auto lease = world_.ledger.Acquire(waiting_.front().size, "forecast");
-    if (!lease) {
+    if (!lease && waiting_.front().size <= world_.ledger.largest_possible()) {
       break;
+    }
+    if (!lease) {
+      boost::asio::post(world_.loop, [granted = std::move(waiting_.front().granted), why = std::move(lease).error()] {
+        granted(Fail(why));
+      });
+      waiting_.pop_front();
+      continue;
     }
     boost::asio::post(world_.loop, [granted = std::move(waiting_.front().granted),
                                     grant = std::make_shared<Grant>(Grant{.way = 0, .lease = *std::move(lease)})] {

@@ -177,6 +177,7 @@ class Run::Impl {
       return;
     }
     need.job = ask_.job;
+    need.squeezable = !account_.chosen;  // looks at the input
     waiting_ = true;
     auto asked =
         world_.admission.Ask(std::move(need), alive_.Guard([this, then = std::move(then)](Result<Grant> grant) {

@@ -72,6 +72,7 @@ struct Need {
   std::string job;                   // has a slot, and holds no lease any more
   bool work = false;                 // what the slot is for; other steps (a probe, a check) are short
   std::vector<memory::Way> ways;     // to do it, preferred first, leanest last; never empty
+  bool squeezable = false;           // a budget that becomes too low while it waits gives it all that there is
   Bytes disk;                        // that it may write
   std::string disk_name;             // which disk: any text that is the same for the same disk
   std::function<Bytes()> disk_free;  // asked at decisions; without it, or with no `disk`, nothing is reserved
@@ -132,8 +133,9 @@ class Scheduler {
   // As of the last NextGrant: whether a step waits for memory that others hold.
   [[nodiscard]] bool WantsMemory() const;
   // The next decision that can be made now, with the job it is for; nullopt when none. An error is kDiskFull as by
-  // Ask, of a need that waited for the reservations of others, which are gone now without making it fit. Either way
-  // the job does not ask any more. O(steps that wait), and memory::BestWay for a few.
+  // Ask, of a need that waited for the reservations of others, which are gone now without making it fit, or
+  // kOverBudget as by Ask, of one that fits the ledger's budget no more. Either way the job does not ask any more.
+  // O(steps that wait), and memory::BestWay for a few.
   std::optional<std::pair<std::string, Result<Grant>>> NextGrant();
   // When something may change without anybody calling (back-off, patience); nullopt: never. Never before now, except
   // for back-offs that are over while NextStart has not been called.

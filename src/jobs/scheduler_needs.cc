@@ -19,7 +19,7 @@ bool Writes(const Need& need) { return need.disk != Bytes() && need.disk_free; }
 }  // namespace
 
 SchedulerNeeds::SchedulerNeeds(memory::Ledger& ledger, const SchedulerSettings& settings)
-    : ledger_(ledger), settings_(settings) {}
+    : ledger_(ledger), budget_(ledger.budget()), settings_(settings) {}
 
 std::optional<std::size_t> SchedulerNeeds::WayFor(const Need& need, std::size_t jobs) const {
   return memory::BestWay(need.ways, jobs,
@@ -67,37 +67,46 @@ std::unexpected<Error> SchedulerNeeds::DiskRefusal(const Need& need, Bytes avail
                   .With("reserve_bytes", settings_.disk_reserve.count()));
 }
 
+std::optional<Error> SchedulerNeeds::MemoryRefusal(const Need& need) const {
+  const Bytes leanest = std::ranges::min(need.ways, {}, &memory::Way::memory).memory;
+  if (leanest <= ledger_.largest_possible()) {
+    return std::nullopt;
+  }
+  return Error{.code = ErrorCode::kOverBudget,
+               .detail = "the leanest way needs " + ToString(leanest) + " of memory, but " +
+                         ToString(ledger_.largest_possible()) + " of the budget of " + ToString(ledger_.budget()) +
+                         " can be leased"}
+      .With("required_bytes", leanest.count())
+      .With("available_bytes", ledger_.largest_possible().count())
+      .With("budget_bytes", ledger_.budget().count());
+}
+
 Status SchedulerNeeds::Ask(Need need, SteadyTime claim) {
   EndReservation(need.job);
   EndWork(need.job);
   if (need.ways.empty()) {
     return Fail(ErrorCode::kInternal, "a step without a way to do it asks for memory");
   }
-  const Bytes leanest = std::ranges::min(need.ways, {}, &memory::Way::memory).memory;
-  if (leanest > ledger_.largest_possible()) {
-    return Fail(Error{.code = ErrorCode::kOverBudget,
-                      .detail = "the leanest way needs " + ToString(leanest) + " of memory, but " +
-                                ToString(ledger_.largest_possible()) + " of the budget of " +
-                                ToString(ledger_.budget()) + " can be leased"}
-                    .With("required_bytes", leanest.count())
-                    .With("available_bytes", ledger_.largest_possible().count())
-                    .With("budget_bytes", ledger_.budget().count()));
+  if (auto refusal = MemoryRefusal(need)) {
+    return Fail(*std::move(refusal));
   }
   if (const auto [fit, available] = DiskFor(need); fit == Fit::kNever) {
     return DiskRefusal(need, available);
   }
   std::string job = need.job;
-  if (need.work) {
+  Waiting waiting{.need = std::move(need), .refused_since = {}};
+  if (waiting.need.work) {
     expected_.insert(job);
-    DropBloated(need);
+    DropBloated(waiting);
   }
-  const auto place = line_.emplace(Key{claim, ++asks_}, Waiting{.need = std::move(need), .refused_since = {}}).first;
+  const auto place = line_.emplace(Key{claim, ++asks_}, std::move(waiting)).first;
   by_job_.emplace(std::move(job), place);
   return {};
 }
 
 // Outputs more than twice as large are for those who have no other way, not for the last idle processor.
-void SchedulerNeeds::DropBloated(Need& need) const {
+void SchedulerNeeds::DropBloated(Waiting& waiting) const {
+  Need& need = waiting.need;
   if (settings_.size_weight <= 0) {
     return;
   }
@@ -105,7 +114,25 @@ void SchedulerNeeds::DropBloated(Need& need) const {
   const bool other = std::ranges::any_of(
       need.ways, [&](const memory::Way& way) { return !bloated(way) && way.memory <= ledger_.largest_possible(); });
   while (other && bloated(need.ways.back())) {
+    waiting.bloated.push_back(need.ways.back());
     need.ways.pop_back();
+  }
+}
+
+// What was too large for the budget may fit now, and the other way round.
+void SchedulerNeeds::FollowBudget() {
+  if (budget_ == ledger_.budget()) {
+    return;
+  }
+  budget_ = ledger_.budget();
+  for (auto& [key, waiting] : line_) {
+    while (!waiting.bloated.empty()) {
+      waiting.need.ways.push_back(waiting.bloated.back());
+      waiting.bloated.pop_back();
+    }
+    if (waiting.need.work) {
+      DropBloated(waiting);
+    }
   }
 }
 
@@ -214,6 +241,7 @@ SchedulerNeeds::Choice SchedulerNeeds::ChoiceFor(const Waiting& waiting, std::si
 }
 
 std::optional<std::pair<std::string, Result<Grant>>> SchedulerNeeds::Next(SteadyTime now, std::size_t in_line) {
+  FollowBudget();
   bool memory_kept = false;  // for one that is out of patience
   bool passing = false;
   std::vector<std::string> disks_kept;
@@ -223,6 +251,13 @@ std::optional<std::pair<std::string, Result<Grant>>> SchedulerNeeds::Next(Steady
   std::size_t refused = 0;
   for (auto place = line_.begin(); place != line_.end(); ++place) {
     Waiting& waiting = place->second;
+    if (waiting.need.squeezable) {
+      waiting.need.ways.back().memory = std::min(waiting.need.ways.back().memory, ledger_.largest_possible());
+    }
+    if (auto refusal = MemoryRefusal(waiting.need)) {
+      std::string job = Take(place).job;
+      return std::pair(std::move(job), Result<Grant>(Fail(*std::move(refusal))));
+    }
     const bool no_turn = memory_kept || (IsPlanned(waiting.need) && refused >= kMostPlanned);
     const auto [way, reason] = no_turn ? Choice{} : ChoiceFor(waiting, jobs, now);
     waiting.reason = reason;

@@ -12,6 +12,7 @@
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
+#include <vector>
 
 #include "base/clock.h"
 #include "jobs/scheduler.h"
@@ -55,6 +56,7 @@ class SchedulerNeeds {
   };
   struct Waiting {
     Need need;
+    std::vector<memory::Way> bloated{};       // ways of it behind the others, which are not for now
     std::optional<SteadyTime> refused_since;  // for want of memory or disk
     WaitingFor reason = WaitingFor::kMemory;
   };
@@ -85,7 +87,9 @@ class SchedulerNeeds {
   // With what is free on the disk of `need` beyond reservations and reserve.
   [[nodiscard]] std::pair<Fit, Bytes> DiskFor(const Need& need) const;
   [[nodiscard]] std::unexpected<Error> DiskRefusal(const Need& need, Bytes available) const;
-  void DropBloated(Need& need) const;
+  [[nodiscard]] std::optional<Error> MemoryRefusal(const Need& need) const;
+  void DropBloated(Waiting& waiting) const;
+  void FollowBudget();
   void Reserve(const Need& need);
   void EndReservation(const std::string& job);
   void BeginWork(const std::string& job, const memory::Way& way);
@@ -93,6 +97,7 @@ class SchedulerNeeds {
   Need Take(Line::iterator waiting);
 
   memory::Ledger& ledger_;
+  Bytes budget_;  // of the ledger, as those that wait were judged by
   SchedulerSettings settings_;
   Line line_;
   std::unordered_map<std::string, Line::iterator> by_job_;

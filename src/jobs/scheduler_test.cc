@@ -73,7 +73,7 @@ class SchedulerTest : public ::testing::Test {
       return "";
     }
     if (!next->second) {
-      EXPECT_EQ(next->second.error().code, ErrorCode::kDiskFull);
+      refused_ = next->second.error();
       return next->first + "!";
     }
     leases_[next->first] = std::move(next->second->lease);
@@ -90,6 +90,7 @@ class SchedulerTest : public ::testing::Test {
   ManualClock clock_;
   memory::Ledger ledger_{Bytes(1050), Bytes(50)};
   std::map<std::string, memory::Lease> leases_;
+  std::optional<Error> refused_;  // the last one
   std::map<std::string, std::uint64_t> free_{{"disk", 10'000}, {"other", 10'000}};
   std::unique_ptr<Scheduler> scheduler_;
 };
@@ -573,6 +574,75 @@ TEST_F(SchedulerTest, WithNothingLeasedTheFirstIsAlwaysServed) {
   EXPECT_EQ(ledger_.available(), Bytes());
 }
 
+TEST_F(SchedulerTest, WhatWaitsAndFitsALowerBudgetNoMoreIsRefusedAndTheRestGoesOn) {
+  StartSome(4);
+  ASSERT_TRUE(Ask("a", {800}));
+  EXPECT_EQ(GrantNext(), "a0");
+  ASSERT_TRUE(Ask("b", {900, 600}));
+  ASSERT_TRUE(Ask("c", {900, 200}));
+  EXPECT_THAT(GrantAll(), ElementsAre("c1"));
+  ASSERT_TRUE(Ask("d", {900, 300}));
+  EXPECT_EQ(GrantNext(), "");
+  ledger_.SetBudget(Bytes(450));
+  EXPECT_THAT(GrantAll(), ElementsAre("b!"));
+  ASSERT_TRUE(refused_);
+  EXPECT_EQ(refused_->code, ErrorCode::kOverBudget);
+  EXPECT_EQ(Member(*refused_, "required_bytes"), 600U);
+  EXPECT_EQ(Member(*refused_, "available_bytes"), 400U);
+  EXPECT_EQ(Member(*refused_, "budget_bytes"), 450U);
+  EXPECT_EQ(scheduler_->ReasonOf("b"), WaitingFor::kNothing);
+  const auto again = Ask("b", {900, 600});
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().detail, refused_->detail) << "as a new one is refused";
+  leases_.erase("a");
+  EXPECT_EQ(leases_["c"].size(), Bytes(200));
+  EXPECT_THAT(GrantAll(), ElementsAre()) << "300 beside 200 is above 400";
+  leases_.erase("c");
+  EXPECT_THAT(GrantAll(), ElementsAre("d1"));
+}
+
+TEST_F(SchedulerTest, WhatCanDoWithLessGetsAllThatThereIs) {
+  StartSome(2);
+  ASSERT_TRUE(Ask("a", {900}));
+  EXPECT_EQ(GrantNext(), "a0");
+  ASSERT_TRUE(scheduler_->Ask({.job = "b", .ways = {{.memory = Bytes(800)}}, .squeezable = true}));
+  EXPECT_EQ(GrantNext(), "");
+  ledger_.SetBudget(Bytes(450));
+  EXPECT_EQ(GrantNext(), "");
+  leases_.erase("a");
+  EXPECT_EQ(GrantNext(), "b0");
+  EXPECT_EQ(leases_["b"].size(), Bytes(400));
+}
+
+TEST_F(SchedulerTest, AHigherBudgetLetsMoreStart) {
+  StartSome(3);
+  ASSERT_TRUE(Ask("a", {1000}));
+  ASSERT_TRUE(Ask("b", {500}));
+  ASSERT_FALSE(Ask("c", {1500}));
+  EXPECT_THAT(GrantAll(), ElementsAre("a0"));
+  ledger_.SetBudget(Bytes(3050));
+  EXPECT_THAT(GrantAll(), ElementsAre("b0"));
+  ASSERT_TRUE(Ask("c", {1500}));
+  EXPECT_THAT(GrantAll(), ElementsAre("c0"));
+}
+
+TEST_F(SchedulerTest, AWayThatWasPutAsideForItsSizeIsThereAgainWhenTheBudgetWantsIt) {
+  Settings({.slots = 2, .processors = 4, .size_weight = 2});
+  Enqueue("a");
+  Enqueue("b");
+  ASSERT_NE(Start(), "");
+  ASSERT_NE(Start(), "");
+  ASSERT_TRUE(Ask("a", {900}));
+  EXPECT_EQ(GrantNext(), "a0");
+  Need need{.job = "b", .work = true};
+  need.ways = {{.memory = Bytes(800), .processors = 1}, {.memory = Bytes(300), .processors = 1, .larger = 3}};
+  ASSERT_TRUE(scheduler_->Ask(std::move(need)));
+  EXPECT_EQ(GrantNext(), "");
+  leases_.erase("a");
+  ledger_.SetBudget(Bytes(450));
+  EXPECT_EQ(GrantNext(), "b1");
+}
+
 TEST_F(SchedulerTest, LargeNeedsAreServedWithinPatienceAndTheLongestLease) {
   StartSome(6);
   // Five jobs keep asking for small leases of twenty seconds, which overlap.
@@ -686,6 +756,7 @@ TEST_F(SchedulerTest, WhatWaitedInVainForTheReservationsOfOthersIsRefusedThen) {
   free_["disk"] = 999;  // what was written stays
   scheduler_->Remove("a");
   EXPECT_EQ(GrantNext(), "b!");
+  EXPECT_EQ(refused_->code, ErrorCode::kDiskFull);
   EXPECT_EQ(scheduler_->ReasonOf("b"), WaitingFor::kNothing);
   EXPECT_EQ(scheduler_->figures().needs_waiting, 0U);
   EXPECT_TRUE(Ask("b", {1}, 800));

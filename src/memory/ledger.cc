@@ -41,11 +41,12 @@ Ledger::Ledger(Bytes budget, Bytes own_use, Bytes shared) : budget_(budget), own
 Ledger::~Ledger() { assert(lease_count_ == 0 && "a lease outlives its ledger"); }
 
 Bytes Ledger::leased() const {
-  return lease_count_ == 0 ? Bytes() : std::min(exclusive_ + shared_, largest_possible());
+  // Leases smaller than what they share do not make it more than can be had.
+  return lease_count_ == 0 ? Bytes() : std::min(exclusive_ + shared_, ceiling_);
 }
 
 Result<Lease> Ledger::Acquire(Bytes size, const std::string& purpose) {
-  if (size > available()) {
+  if (size > available() || leased() > largest_possible()) {
     std::string detail = purpose + " needs " + ToString(size) + " of memory, but " + ToString(available()) +
                          " of the budget of " + ToString(budget_) +
                          (lease_count_ == 0 ? " can be leased" : " are not leased already");
@@ -55,6 +56,7 @@ Result<Lease> Ledger::Acquire(Bytes size, const std::string& purpose) {
                     .With("budget_bytes", budget_.count()));
   }
   exclusive_ += size - shared_;
+  ceiling_ = lease_count_ == 0 ? largest_possible() : std::max(ceiling_, largest_possible());
   ++lease_count_;
   return Lease(this, size);
 }

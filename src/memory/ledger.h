@@ -49,16 +49,24 @@ class Ledger {
   Ledger& operator=(Ledger&&) = delete;
   ~Ledger();
 
+  // Another budget, for all that comes: leases stay as they are, and while they are together above the new one, none
+  // is granted. Waiters have to be asked again.
+  void SetBudget(Bytes budget) { budget_ = budget; }
+
   // Errors: kOverBudget, with required_bytes, available_bytes and budget_bytes.
   Result<Lease> Acquire(Bytes size, const std::string& purpose);
 
   [[nodiscard]] Bytes budget() const { return budget_; }
   [[nodiscard]] Bytes own_use() const { return own_use_; }
   [[nodiscard]] Bytes shared() const { return shared_; }
-  // All leases together, with what they share counted once.
+  // All leases together, with what they share counted once. Above largest_possible() after a lower budget only.
   [[nodiscard]] Bytes leased() const;
+  // What may be in use: the leases and what is this process's own. Above the budget after a lower one only.
+  [[nodiscard]] Bytes committed() const { return own_use_ + leased(); }
   // The largest lease that can be had now.
-  [[nodiscard]] Bytes available() const { return budget_ - own_use_ - exclusive_; }
+  [[nodiscard]] Bytes available() const {
+    return leased() > largest_possible() ? Bytes() : largest_possible() - exclusive_;
+  }
   // The most that a single lease could ever get.
   [[nodiscard]] Bytes largest_possible() const { return budget_ - own_use_; }
   [[nodiscard]] std::size_t lease_count() const { return lease_count_; }
@@ -69,6 +77,7 @@ class Ledger {
   Bytes own_use_;
   Bytes shared_;
   Bytes exclusive_;  // of all leases, beyond what they share
+  Bytes ceiling_;    // the highest largest_possible() that a lease of now was granted under
   std::size_t lease_count_ = 0;
 };
 

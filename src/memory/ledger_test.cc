@@ -90,6 +90,89 @@ TEST(LedgerTest, AMovedFromLeaseReturnsNothing) {
   EXPECT_EQ(ledger.lease_count(), 0U);
 }
 
+TEST(LedgerTest, WhatLeasesShareIsTakenOnce) {
+  Ledger ledger(Bytes(1000), Bytes(100), Bytes(40));
+  auto first = ledger.Acquire(Bytes(300), "first").value();
+  EXPECT_EQ(ledger.leased(), Bytes(300));
+  EXPECT_EQ(ledger.available(), Bytes(640)) << "a further one has its 40 already";
+  auto second = ledger.Acquire(Bytes(200), "second").value();
+  EXPECT_EQ(ledger.leased(), Bytes(460));
+  EXPECT_EQ(ledger.committed(), Bytes(560));
+  EXPECT_EQ(ledger.available(), Bytes(480));
+  EXPECT_FALSE(ledger.Acquire(Bytes(481), "third"));
+  auto third = ledger.Acquire(Bytes(480), "third").value();
+  EXPECT_EQ(ledger.leased(), Bytes(900));
+  EXPECT_EQ(ledger.available(), Bytes(40)) << "what all have in common, and nothing beyond it";
+  first.ShrinkTo(Bytes(100));
+  EXPECT_EQ(ledger.leased(), Bytes(700));
+  first.ShrinkTo(Bytes(10));
+  EXPECT_EQ(ledger.leased(), Bytes(640)) << "below what it shares nothing comes back";
+  first = Lease();
+  second = Lease();
+  EXPECT_EQ(ledger.leased(), Bytes(480));
+  third = Lease();
+  EXPECT_EQ(ledger.leased(), Bytes());
+  EXPECT_EQ(ledger.available(), Bytes(900));
+}
+
+TEST(LedgerTest, LeasesBelowWhatTheyShareAreNeverMoreThanCanBeHad) {
+  Ledger ledger(Bytes(100), Bytes(80), Bytes(40));
+  const auto first = ledger.Acquire(Bytes(15), "first");
+  const auto second = ledger.Acquire(Bytes(15), "second");
+  ASSERT_TRUE(first && second);
+  EXPECT_EQ(ledger.leased(), Bytes(20));
+  EXPECT_EQ(ledger.committed(), ledger.budget());
+}
+
+TEST(LedgerTest, MoreBudgetIsThereAtOnce) {
+  Ledger ledger(Bytes(1000), Bytes(100));
+  const auto first = ledger.Acquire(Bytes(900), "first");
+  ASSERT_FALSE(ledger.Acquire(Bytes(1), "second"));
+  ledger.SetBudget(Bytes(1500));
+  EXPECT_EQ(ledger.budget(), Bytes(1500));
+  EXPECT_EQ(ledger.largest_possible(), Bytes(1400));
+  EXPECT_TRUE(ledger.Acquire(Bytes(500), "second"));
+}
+
+TEST(LedgerTest, ALowerBudgetLeavesLeasesAndGrantsNothingUntilTheyFit) {
+  Ledger ledger(Bytes(1000), Bytes(100), Bytes(40));
+  auto first = ledger.Acquire(Bytes(500), "first").value();
+  auto second = ledger.Acquire(Bytes(400), "second").value();
+  ledger.SetBudget(Bytes(400));
+  EXPECT_EQ(first.size(), Bytes(500));
+  EXPECT_EQ(ledger.leased(), Bytes(860));
+  EXPECT_EQ(ledger.committed(), Bytes(960));
+  EXPECT_EQ(ledger.available(), Bytes());
+  EXPECT_EQ(ledger.largest_possible(), Bytes(300));
+  const auto refused = ledger.Acquire(Bytes(1), "third");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(Member(refused.error(), "available_bytes"), 0U);
+  EXPECT_EQ(Member(refused.error(), "budget_bytes"), 400U);
+  EXPECT_FALSE(ledger.Acquire(Bytes(), "nothing"));
+  first = Lease();
+  EXPECT_EQ(ledger.committed(), Bytes(500));
+  EXPECT_FALSE(ledger.Acquire(Bytes(1), "third"));
+  second.ShrinkTo(Bytes(310));
+  EXPECT_FALSE(ledger.Acquire(Bytes(20), "third")) << "those that there are do not fit yet";
+  second.ShrinkTo(Bytes(240));
+  EXPECT_EQ(ledger.available(), Bytes(100));
+  EXPECT_EQ(ledger.committed(), Bytes(340));
+  EXPECT_TRUE(ledger.Acquire(Bytes(100), "third"));
+  second = Lease();
+  EXPECT_FALSE(ledger.Acquire(Bytes(301), "fourth"));
+  EXPECT_TRUE(ledger.Acquire(Bytes(300), "fourth"));
+}
+
+TEST(LedgerTest, ABudgetBelowOwnUseGrantsNothing) {
+  Ledger ledger(Bytes(1000), Bytes(100));
+  const auto lease = ledger.Acquire(Bytes(10), "first");
+  ledger.SetBudget(Bytes(50));
+  EXPECT_EQ(ledger.available(), Bytes());
+  EXPECT_EQ(ledger.largest_possible(), Bytes());
+  EXPECT_EQ(ledger.leased(), Bytes(10));
+  EXPECT_FALSE(ledger.Acquire(Bytes(1), "second"));
+}
+
 class LedgerPropertyTest : public ::testing::TestWithParam<unsigned> {};
 
 // Against a model that only adds up sizes.
@@ -136,6 +219,51 @@ TEST_P(LedgerPropertyTest, NeverAboveTheBudgetAndAllComesBack) {
   leases.clear();
   EXPECT_EQ(ledger.leased(), Bytes());
   EXPECT_EQ(ledger.lease_count(), 0U);
+  EXPECT_EQ(ledger.available(), ledger.largest_possible());
+}
+
+// Against a model that knows what is shared, while the budget moves.
+TEST_P(LedgerPropertyTest, NothingIsGrantedAboveTheBudgetOfTheMoment) {
+  std::mt19937_64 random(GetParam());
+  const auto below = [&](std::uint64_t limit) {
+    return std::uniform_int_distribution<std::uint64_t>(0, limit - 1)(random);
+  };
+  const Bytes shared(below(100));
+  const Bytes own_use(below(500));
+  Bytes budget(1000 + below(9000));
+  Ledger ledger(budget, own_use, shared);
+  std::vector<Lease> leases;
+  for (int step = 0; step < 2000; ++step) {
+    const std::uint64_t action = below(12);
+    if (action < 6) {
+      const Bytes size = shared + Bytes(below(3000));
+      auto lease = ledger.Acquire(size, "model");
+      if (lease) {
+        leases.push_back(*std::move(lease));
+        ASSERT_LE(ledger.committed(), budget);
+      }
+    } else if (action < 7) {
+      budget = Bytes(700 + below(9000));
+      ledger.SetBudget(budget);
+    } else if (!leases.empty()) {
+      const auto which = static_cast<std::ptrdiff_t>(below(leases.size()));
+      if (action < 9) {
+        leases[static_cast<std::size_t>(which)].ShrinkTo(shared + Bytes(below(3000)));
+      } else {
+        leases.erase(leases.begin() + which);
+      }
+    }
+    Bytes sum;
+    for (const Lease& lease : leases) {
+      sum += lease.size() - shared;
+    }
+    const Bytes model = leases.empty() ? Bytes() : sum + shared;
+    ASSERT_EQ(ledger.leased(), model);
+    ASSERT_EQ(ledger.available(), own_use + model > budget && !leases.empty() ? Bytes() : budget - own_use - sum);
+    ASSERT_TRUE(own_use + model <= budget || !ledger.Acquire(shared + Bytes(1), "model"));
+  }
+  leases.clear();
+  EXPECT_EQ(ledger.leased(), Bytes());
   EXPECT_EQ(ledger.available(), ledger.largest_possible());
 }
 

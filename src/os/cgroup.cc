@@ -1,128 +1,41 @@
 #include "os/cgroup.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <linux/magic.h>
-#include <signal.h>
 #include <sys/file.h>
-#include <sys/stat.h>
-#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cstdlib>
-#include <thread>
 
 #include "base/id.h"
 #include "base/text.h"
+#include "os/cgroup_control.h"
 #include "os/cgroup_paths.h"
+#include "os/cgroup_tree.h"
 #include "os/clone.h"
 #include "os/file.h"
 
 namespace weir::os {
 namespace {
 
-using namespace std::chrono_literals;
-
-constexpr auto kLongestRemoval = 2s;
 // v1 shows "no limit" as a number near 2^63.
 constexpr std::uint64_t kUnlimited = 1ULL << 60U;
 constexpr std::size_t kMostFoldersSearched = 4096;
-
-std::string GroupName(const std::string& id) { return "weir-" + id; }
-
-// A plain folder tree, as tests use in place of /sys/fs/cgroup: no control files appear in new folders.
-bool IsFixture(const std::string& folder) {
-  struct statfs info{};
-  if (::statfs(folder.c_str(), &info) != 0) return false;
-  const auto type = static_cast<std::uint64_t>(info.f_type);
-  return type != CGROUP_SUPER_MAGIC && type != CGROUP2_SUPER_MAGIC;
-}
-
-Status WriteControl(const std::string& path, const std::string& value, bool create) {
-  const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC | (create ? O_CREAT : 0), 0600));
-  if (!fd || ::write(fd.get(), value.data(), value.size()) != static_cast<ssize_t>(value.size())) {
-    return std::unexpected(SystemError("cannot write " + value + " to " + Quoted(path), errno));
-  }
-  return {};
-}
-
-std::vector<pid_t> MembersOf(const std::string& group) {
-  std::vector<pid_t> members;
-  const auto text = ReadSmallFile(group + "/cgroup.procs", Bytes::Mib(1));
-  if (!text) return members;
-  for (const std::string_view line : SplitLines(*text)) {
-    // 0 stands for a process outside our PID namespace; kill(0) would be ourselves.
-    const auto pid = ParseUnsigned(line);
-    if (pid && *pid > 1) members.push_back(static_cast<pid_t>(*pid));
-  }
-  return members;
-}
-
-void KillMembers(const std::string& group) {
-  if (WriteControl(group + "/cgroup.kill", "1", false)) return;
-  // One by one, until no new member shows up between two readings.
-  std::vector<pid_t> killed;
-  for (int round = 0; round < 100; ++round) {
-    bool news = false;
-    for (const pid_t pid : MembersOf(group)) {
-      if (pid == ::getpid()) continue;
-      ::kill(pid, SIGKILL);
-      if (std::ranges::find(killed, pid) == killed.end()) {
-        killed.push_back(pid);
-        news = true;
-      }
-    }
-    if (!news) return;
-  }
-}
-
-// A group can be removed a moment after its last member has died.
-void RemoveGroup(const std::string& group) {
-  const auto deadline = std::chrono::steady_clock::now() + kLongestRemoval;
-  for (auto pause = 1ms; ::rmdir(group.c_str()) != 0 && errno == EBUSY; pause = std::min(pause * 2, 16ms)) {
-    if (std::chrono::steady_clock::now() >= deadline) return;
-    KillMembers(group);
-    std::this_thread::sleep_for(pause);
-  }
-}
-
-// The lock says that the maker lives. A sweeper that comes between making and locking takes the group away, which
-// shows afterwards.
-Result<UniqueFd> MakeLockedGroup(const std::string& group) {
-  for (int round = 0; round < 10; ++round) {
-    if (::mkdir(group.c_str(), 0755) != 0) {
-      return std::unexpected(SystemError("cannot make the group " + Quoted(group), errno));
-    }
-    UniqueFd folder(::open(group.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!folder && errno == ENOENT) continue;
-    if (!folder || ::flock(folder.get(), LOCK_EX) != 0) {
-      const int error = errno;
-      ::rmdir(group.c_str());
-      return std::unexpected(SystemError("cannot lock the group " + Quoted(group), error));
-    }
-    struct stat locked{};
-    struct stat named{};
-    if (::fstat(folder.get(), &locked) == 0 && ::stat(group.c_str(), &named) == 0 && locked.st_ino == named.st_ino) {
-      return folder;
-    }
-  }
-  return Fail(ErrorCode::kSystem, "the group " + Quoted(group) + " is taken away again and again");
-}
+constexpr unsigned kMostLooks = 100;
 
 class Group final : public MemoryGroup {
  public:
-  Group(MemoryBackend backend, std::string memory, std::string kill)
-      : backend_(backend), memory_(std::move(memory)), kill_(std::move(kill)) {}
+  Group(MemoryBackend backend, std::string memory, std::string kill, std::shared_ptr<GroupTree> tree)
+      : backend_(backend), memory_(std::move(memory)), kill_(std::move(kill)), tree_(std::move(tree)) {}
   Group(const Group&) = delete;
   Group& operator=(const Group&) = delete;
 
   ~Group() override {
     join_.Close();
+    if (tree_) tree_->CountKills(OomKills());
     for (const std::string& group : Folders()) {
       if (!MembersOf(group).empty()) KillMembers(group);
     }
@@ -218,7 +131,8 @@ class Group final : public MemoryGroup {
   MemoryBackend backend_;
   std::string memory_;
   std::string kill_;
-  std::vector<UniqueFd> locks_;  // on Folders(), in their order
+  std::shared_ptr<GroupTree> tree_;  // around memory_
+  std::vector<UniqueFd> locks_;      // on Folders(), in their order
   UniqueFd join_;
 };
 
@@ -305,8 +219,6 @@ class Aside {
   pid_t moved_ = 0;
 };
 
-bool IsGroupName(std::string_view name) { return name.starts_with("weir-") && IsId(name.substr(5)); }
-
 std::shared_ptr<Aside> MoveAside(const std::string& own) {
   // Below a group of ours is no place for more.
   if (IsGroupName(std::string_view(own).substr(own.rfind('/') + 1))) return nullptr;
@@ -353,23 +265,6 @@ Choice ChooseV1(const Hierarchy& v1) {
   return {{}, "cgroup v1: " + reason};
 }
 
-std::vector<std::string> SubFolders(const std::string& folder) {
-  std::vector<std::string> names;
-  DIR* listing = ::opendir(folder.c_str());
-  if (listing == nullptr) return names;
-  while (const dirent* entry = ::readdir(listing)) {
-    const std::string_view name = entry->d_name;
-    if (entry->d_type == DT_DIR && name != "." && name != "..") names.emplace_back(name);
-  }
-  ::closedir(listing);
-  return names;
-}
-
-void KillAndRemove(const std::string& group) {
-  KillMembers(group);
-  RemoveGroup(group);
-}
-
 // Anywhere below `root`, breadth first: a maker may have lived in another session or service than we do.
 void RemoveUnlocked(const std::string& root) {
   std::vector<std::string> folders{root};
@@ -385,6 +280,14 @@ void RemoveUnlocked(const std::string& root) {
       if (folder && ::flock(folder.get(), LOCK_EX | LOCK_NB) == 0) KillAndRemove(below);
     }
   }
+}
+
+// Whoever is killed in our place can be started again. Only root may ask for this.
+void SpareFromOomKiller() {
+  constexpr int kSpared = -500;  // not -1000: alone in a full group we would wait for memory for ever
+  const std::string path = "/proc/self/oom_score_adj";
+  const auto text = ReadSmallFile(path, Bytes(64));
+  if (text && std::atoi(text->c_str()) > kSpared) (void)WriteControl(path, std::to_string(kSpared), false);
 }
 
 }  // namespace
@@ -407,6 +310,18 @@ CgroupRoot::CgroupRoot(const Hierarchy& v2, const Hierarchy& v1) {
   if (v1.present()) places_.push_back({.root = v1.root, .own = v1.own, .v2 = false, .memory = true});
 }
 
+const char* NameOf(Enclosure enclosure) {
+  switch (enclosure) {
+    case Enclosure::kNone:
+      return "none";
+    case Enclosure::kChildren:
+      return "children";
+    case Enclosure::kTree:
+      return "tree";
+  }
+  return "unknown";
+}
+
 CgroupRoot CgroupRoot::Look(const std::string& mount, const std::string& self_cgroup) {
   return {FindV2(mount, self_cgroup), FindV1(mount, self_cgroup, "memory")};
 }
@@ -418,6 +333,8 @@ CgroupRoot CgroupRoot::Detect(const std::string& mount, const std::string& self_
   const Hierarchy v1 = FindV1(mount, self_cgroup, "memory");
 
   CgroupRoot result(v2, v1);
+  result.mount_ = mount;
+  result.self_cgroup_ = self_cgroup;
   const auto note = [&](const std::string& reason) {
     if (!reason.empty()) result.reason_ += (result.reason_.empty() ? "" : "; ") + reason;
   };
@@ -452,6 +369,19 @@ CgroupRoot CgroupRoot::Detect(const std::string& mount, const std::string& self_
   return result;
 }
 
+std::optional<Bytes> CgroupRoot::LimitAround() const {
+  std::optional<Bytes> least;
+  for (const Place& place : places_) {
+    if (!place.memory) continue;
+    const Hierarchy hierarchy{.root = place.root, .own = place.own};
+    for (std::string group = hierarchy.own; !group.empty(); group = hierarchy.Above(group)) {
+      const auto limit = ReadNumber(group + (place.v2 ? "/memory.max" : "/memory.limit_in_bytes"));
+      if (limit && *limit < kUnlimited) least = least ? std::min(*least, Bytes(*limit)) : Bytes(*limit);
+    }
+  }
+  return least;
+}
+
 std::optional<Bytes> CgroupRoot::FreeInOwnCgroup() const {
   std::optional<Bytes> least;
   for (const Place& place : places_) {
@@ -470,11 +400,69 @@ std::optional<Bytes> CgroupRoot::FreeInOwnCgroup() const {
   return least;
 }
 
+Status CgroupRoot::Enclose(Bytes budget, Bytes own_use) {
+  if (backend_ == MemoryBackend::kRlimit) return Fail(ErrorCode::kSystem, "there are no memory groups here");
+  const bool v2 = backend_ == MemoryBackend::kCgroupV2;
+  std::string home;
+  for (const Place& place : places_) {
+    // Anywhere else we would leave the limits of the group that we are in, and on v2 the sight of who watches it.
+    if (place.v2 == v2 && place.own == memory_parent_) home = place.own;
+  }
+  if (!home.empty() && aside_) home = FindV2(mount_, self_cgroup_).own;
+  auto tree = std::make_shared<GroupTree>(backend_, memory_parent_, home);
+  WEIR_TRY(tree->Make(home.empty() ? budget - own_use : budget));
+  if (kill_parent_ == memory_parent_) kill_parent_ = tree->group();
+  memory_parent_ = tree->group();
+  own_use_ = own_use;
+  tree_ = std::move(tree);
+  if (tree_->holds_us()) SpareFromOomKiller();
+  return {};
+}
+
+Status CgroupRoot::SetBudget(Bytes budget) const {
+  if (!tree_) return {};
+  return tree_->Limit(tree_->holds_us() ? budget : budget - own_use_);
+}
+
+Enclosure CgroupRoot::enclosure() const {
+  return !tree_ ? Enclosure::kNone : tree_->holds_us() ? Enclosure::kTree : Enclosure::kChildren;
+}
+
+std::optional<GroupMemory> CgroupRoot::tree() const { return tree_ ? tree_->Read() : std::nullopt; }
+
+std::string CgroupRoot::tree_folder() const { return tree_ ? tree_->group() : std::string(); }
+
+bool CgroupRoot::LookAgain() {
+  if (looks_ >= kMostLooks) return false;
+  CgroupRoot fresh = Detect(mount_, self_cgroup_);
+  fresh.looks_ = looks_ + 1;
+  fresh.own_use_ = own_use_;
+  const bool stays = tree_ && tree_->holds_us() && PathExists(tree_->group());
+  if (stays && fresh.backend_ == backend_) return false;  // it failed for another reason
+  if (stays) {
+    fresh.tree_ = tree_;  // children without a group of their own are born in ours
+  } else if (tree_) {
+    (void)fresh.Enclose(tree_->limit() + (tree_->holds_us() ? Bytes() : own_use_), own_use_);
+  }
+  const bool news = fresh.backend_ != backend_ || fresh.memory_parent_ != memory_parent_ ||
+                    fresh.kill_parent_ != kill_parent_ || fresh.enclosure() != enclosure();
+  if (!news) return false;
+  if (tree_ && !stays) tree_->StayWhereWeAre();
+  if (aside_) {
+    // The newer one is destroyed first.
+    using Both = std::pair<std::shared_ptr<void>, std::shared_ptr<void>>;
+    fresh.aside_ = fresh.aside_ ? std::make_shared<Both>(aside_, fresh.aside_) : aside_;
+  }
+  *this = std::move(fresh);
+  return true;
+}
+
 Result<std::unique_ptr<MemoryGroup>> CgroupRoot::Create(const std::string& id, Bytes limit) const {
   if (!IsId(id)) return Fail(ErrorCode::kInternal, "not an id: " + Quoted(id));
   const auto below = [&](const std::string& parent) { return parent.empty() ? "" : parent + "/" + GroupName(id); };
   if (memory_parent_.empty() && kill_parent_.empty()) return std::unique_ptr<MemoryGroup>();
-  auto group = std::make_unique<Group>(backend_, below(memory_parent_), below(kill_parent_));
+  if (tree_) (void)tree_->Follow();  // or the limit stays as it was; what is wrong shows below
+  auto group = std::make_unique<Group>(backend_, below(memory_parent_), below(kill_parent_), tree_);
   WEIR_TRY(group->Make(limit));
   return group;
 }

@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "os/fd.h"
+#include "os/machine.h"
 
 namespace weir::os {
 
@@ -46,6 +47,12 @@ class MemoryGroup {
 };
 
 struct Hierarchy;
+class GroupTree;
+
+// What the kernel keeps within one limit, together: nothing (each child has its own all the same), the children, or
+// this process and the children.
+enum class Enclosure : std::uint8_t { kNone, kChildren, kTree };
+const char* NameOf(Enclosure enclosure);  // "none", "children", "tree"
 
 // Where groups are made; decided once. Any folder tree can stand in for /sys/fs/cgroup in tests.
 class CgroupRoot {
@@ -66,12 +73,37 @@ class CgroupRoot {
   [[nodiscard]] bool can_kill() const { return !kill_parent_.empty(); }
   // Why the better back ends are not used, for people; empty when the best one is.
   [[nodiscard]] const std::string& reason() const { return reason_; }
-  // Free memory by the limits of the cgroups that we live in; nullopt when none limits us.
+  // The least limit of the cgroups that we lived in at first; nullopt when there is none.
+  [[nodiscard]] std::optional<Bytes> LimitAround() const;
+  // Free memory by those limits.
   [[nodiscard]] std::optional<Bytes> FreeInOwnCgroup() const;
 
   // A group limited to `limit` (v2 memory.max with oom.group and swap 0; v1 limit_in_bytes and memsw where
   // present). With back end kRlimit: a kill-only group, or nullptr when there is no cgroup2 either.
   [[nodiscard]] Result<std::unique_ptr<MemoryGroup>> Create(const std::string& id, Bytes limit) const;
+
+  // Keeps this process and everything that Create makes from now on within `budget` together: one group of our own
+  // around all of it, until the last copy of this and the last of its groups are gone; then we are back where we
+  // were. Only the children, within `budget` less `own_use`, where leaving our present group would escape somebody's
+  // limit or sight. What lies on tmpfs is charged to whoever wrote it, for as long as the file exists, and only
+  // removing the file frees it: that much is added to the limit, anew whenever a child starts. Page cache is charged
+  // as well, and the kernel gives it up before it kills. From now on we are the last to be killed for want of memory,
+  // where that is permitted. Errors: kSystem (there are no memory groups here, or it cannot be made); then nothing
+  // has changed.
+  Status Enclose(Bytes budget, Bytes own_use);
+  // Another budget. Not below what is in use: v1 refuses that, and v2 kills. Nothing happens without Enclose. Errors:
+  // kSystem; then the limit is as before.
+  Status SetBudget(Bytes budget) const;
+  [[nodiscard]] Enclosure enclosure() const;
+  // What the group around everything is charged with; nullopt without Enclose, or when the group is gone. Its
+  // memory.pressure is in tree_folder() where the kernel has it; that is "" without Enclose.
+  [[nodiscard]] std::optional<GroupMemory> tree() const;
+  [[nodiscard]] std::string tree_folder() const;
+
+  // After Create has failed: looks again what can be made, as Detect and Enclose do, because somebody may have
+  // removed our group, or made it read-only. Whether anything is different now; never any more after the hundredth
+  // time.
+  bool LookAgain();
 
   // Kills and removes every group of ours whose maker is gone, wherever in the hierarchy it lived (at most 4096
   // folders are searched). A maker keeps its groups locked as long as it lives.
@@ -93,7 +125,12 @@ class CgroupRoot {
   std::string kill_parent_;    // folder of a cgroup2 hierarchy; empty when there is none
   std::string reason_;
   std::vector<Place> places_;
+  std::string mount_;
+  std::string self_cgroup_;
+  Bytes own_use_;
   std::shared_ptr<void> aside_;  // keeps this process out of the way of groups in memory_parent_
+  std::shared_ptr<GroupTree> tree_;
+  unsigned looks_ = 0;
 };
 
 }  // namespace weir::os

@@ -6,10 +6,12 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <functional>
 #include <sstream>
 #include <string>
 
 #include "base/id.h"
+#include "os/cgroup_control.h"
 #include "os/cgroup_paths.h"
 #include "os/test_support.h"
 
@@ -253,6 +255,87 @@ TEST_F(FakeTree, OnlyGroupsWhoseMakerIsGoneAreSwept) {
   EXPECT_FALSE(PathExists(folder_ / ("fs/memory/me/weir-" + dead)));
 }
 
+TEST_F(FakeTree, OneGroupAroundEverything) {
+  Write("self", "4:memory:/me\n");
+  MakeV1("/me");
+  std::string tree;
+  {
+    CgroupRoot root = Detect();
+    EXPECT_EQ(root.enclosure(), Enclosure::kNone);
+    EXPECT_EQ(root.tree(), std::nullopt);
+    ASSERT_TRUE(root.Enclose(Bytes::Mib(100), Bytes::Mib(10)));
+    EXPECT_EQ(root.enclosure(), Enclosure::kTree);
+    EXPECT_STREQ(NameOf(root.enclosure()), "tree");
+    tree = root.tree_folder();
+    EXPECT_THAT(tree, HasSubstr("/fs/memory/me/weir-"));
+    EXPECT_EQ(ReadText(tree + "/memory.limit_in_bytes"), "104857600");
+    EXPECT_EQ(ReadText(tree + "/memory.memsw.limit_in_bytes"), "104857600");
+    EXPECT_EQ(ReadText(tree + "/memory.swappiness"), "0");
+    EXPECT_EQ(ReadText(tree + "/cgroup.procs"), "0");
+    const std::string id = NewId();
+    const auto group = root.Create(id, Bytes::Mib(20));
+    ASSERT_TRUE(group);
+    EXPECT_TRUE(PathExists(tree + "/weir-" + id));
+    ASSERT_TRUE(root.SetBudget(Bytes::Mib(200)));
+    EXPECT_EQ(ReadText(tree + "/memory.limit_in_bytes"), "209715200");
+  }
+  EXPECT_EQ(ReadText(folder_ / "fs/memory/me/cgroup.procs"), "0") << "back where it was";
+}
+
+TEST_F(FakeTree, WhatLiesOnTmpfsIsAddedToTheLimit) {
+  Write("self", "4:memory:/me\n");
+  MakeV1("/me");
+  CgroupRoot root = Detect();
+  ASSERT_TRUE(root.Enclose(Bytes::Mib(100), Bytes::Mib(10)));
+  const auto on_tmpfs = [&](Bytes bytes) {
+    WriteText(root.tree_folder() + "/memory.usage_in_bytes", std::to_string(bytes.count()));
+    WriteText(root.tree_folder() + "/memory.stat", "total_shmem " + std::to_string(bytes.count()) + "\n");
+    EXPECT_TRUE(root.Create(NewId(), Bytes::Mib(20)));
+    return ReadNumber(root.tree_folder() + "/memory.limit_in_bytes").value_or(0) >> 20U;
+  };
+  EXPECT_EQ(on_tmpfs(Bytes::Mib(60)), 160U);
+  EXPECT_EQ(on_tmpfs(Bytes::Mib(70)), 170U);
+  EXPECT_EQ(on_tmpfs(Bytes()), 100U);
+  EXPECT_EQ(ReadNumber(root.tree_folder() + "/memory.memsw.limit_in_bytes"), Bytes::Mib(100).count());
+}
+
+TEST_F(FakeTree, AGroupThatIsNotOursAloneKeepsUsInAndOnlyTheChildrenAreEnclosed) {
+  Write("self", "0::/user/me\n");
+  MakeV2("fs", "/user/me", "memory");
+  Write("fs/user/cgroup.controllers", "memory");
+  Write("fs/user/cgroup.subtree_control", "memory");
+  Write("fs/user/cgroup.procs", "");
+  Write("fs/user/me/cgroup.procs", "1\n2\n");
+  std::filesystem::remove(folder_ / "fs/user/me/cgroup.subtree_control");
+  std::filesystem::create_directory(folder_ / "fs/user/me/cgroup.subtree_control");  // cannot be written
+  CgroupRoot root = Detect();
+  ASSERT_EQ(root.backend(), MemoryBackend::kCgroupV2) << root.reason();
+  ASSERT_TRUE(root.Enclose(Bytes::Mib(100), Bytes::Mib(10)));
+  EXPECT_EQ(root.enclosure(), Enclosure::kChildren);
+  EXPECT_EQ(ReadText(root.tree_folder() + "/memory.max"), std::to_string(90 << 20));
+  EXPECT_EQ(ReadText(root.tree_folder() + "/memory.swap.max"), "0");
+  EXPECT_EQ(ReadText(root.tree_folder() + "/cgroup.subtree_control"), "+memory");
+  EXPECT_FALSE(PathExists(root.tree_folder() + "/cgroup.procs"));
+}
+
+TEST_F(FakeTree, WithoutMemoryGroupsThereIsNothingToEnclose) {
+  CgroupRoot root = Detect();
+  EXPECT_FALSE(root.Enclose(Bytes::Mib(100), Bytes::Mib(10)));
+  EXPECT_EQ(root.enclosure(), Enclosure::kNone);
+  EXPECT_TRUE(root.SetBudget(Bytes::Mib(50)));
+  EXPECT_EQ(root.LimitAround(), std::nullopt);
+}
+
+TEST_F(FakeTree, TheLeastLimitAroundUs) {
+  Write("self", "4:memory:/a/b\n");
+  MakeV1("/a/b");
+  Write("fs/memory/memory.limit_in_bytes", "9223372036854771712\n");
+  EXPECT_EQ(Detect().LimitAround(), std::nullopt);
+  Write("fs/memory/a/memory.limit_in_bytes", "1000\n");
+  Write("fs/memory/a/b/memory.limit_in_bytes", "2000\n");
+  EXPECT_EQ(Detect().LimitAround(), Bytes(1000));
+}
+
 TEST_F(FakeTree, CpuQuotaOfBothVersions) {
   const std::string mount = folder_ / "fs";
   const std::string self = folder_ / "self";
@@ -348,6 +431,212 @@ TEST_F(RealGroup, WhoIsAloneInItsGroupMakesRoomForOthers) {
   EXPECT_EQ(WEXITSTATUS(status), 0);
   EXPECT_THAT(Groups(own), IsEmpty());
   EXPECT_TRUE(std::filesystem::remove(own));
+}
+
+// In a process of its own, which this one is not moved along with. 0, or the line that failed.
+class RealTree : public testing::Test {
+ protected:
+  void SetUp() override {
+    ::unsetenv("WEIR_TEST_MEMORY_BACKEND");
+    const CgroupRoot root = CgroupRoot::Detect();
+    if (root.backend() == MemoryBackend::kRlimit) GTEST_SKIP() << "no memory groups here: " << root.reason();
+  }
+  void TearDown() override {
+    for (const std::string& file : files_) std::filesystem::remove(file);
+  }
+
+  // `life` returns 0, or what it failed at. The group that it was in is gone afterwards.
+  int Live(const std::function<int(CgroupRoot&)>& life, bool may_be_left = false) {
+    const Pipe pipe = std::move(MakePipe().value());
+    const pid_t daemon = ::fork();
+    if (daemon == 0) {
+      int failed = 0;
+      {
+        CgroupRoot root = CgroupRoot::Detect();
+        const auto enclosed = root.Enclose(Bytes::Mib(120), Bytes::Mib(10));
+        const std::string folder = enclosed ? root.tree_folder() : Describe(enclosed.error());
+        (void)!::write(pipe.write_end.get(), folder.data(), folder.size());
+        failed = enclosed ? life(root) : -1;
+      }
+      ::_exit(failed);
+    }
+    int status = 0;
+    ::waitpid(daemon, &status, 0);
+    char folder[4096] = {};
+    EXPECT_GT(::read(pipe.read_end.get(), folder, sizeof folder - 1), 0);
+    tree_ = folder;
+    EXPECT_THAT(tree_, HasSubstr("/weir-"));
+    if (!may_be_left) {
+      EXPECT_FALSE(PathExists(tree_)) << tree_;
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  }
+
+  static std::unique_ptr<MemoryGroup> Put(CgroupRoot& root, Runner& runner, Bytes limit) {
+    auto group = root.Create(NewId(), limit);
+    if (!group) return nullptr;
+    runner.spec.clone_into_cgroup = (*group)->clone_into_fd();
+    runner.spec.join_cgroup = (*group)->join_fd();
+    return *std::move(group);
+  }
+  // Takes as much and ends. Whether it lived to tell.
+  static bool Takes(CgroupRoot& root, unsigned mib) {
+    Runner runner;
+    runner.Python("x = bytearray(b'1') * (" + std::to_string(mib) + " << 20); print('fine')");
+    const auto group = Put(root, runner, Bytes::Mib(100));
+    const auto finished = group ? runner.Run() : Fail(ErrorCode::kInternal, "");
+    return finished && finished->output == "fine\n";
+  }
+
+  std::string tree_;
+  std::vector<std::string> files_;
+};
+
+// Each below its own limit, and together above that of the tree.
+TEST_F(RealTree, IsLimitedAsAWholeAndChildrenAreTheVictims) {
+  EXPECT_EQ(Live([](CgroupRoot& root) {
+              Runner one;
+              one.Python("import time; x = bytearray(b'1') * (60 << 20); print('ready', flush=True); time.sleep(30)");
+              auto first = Put(root, one, Bytes::Mib(100));
+              const auto child = one.Start();
+              if (!child || one.Line() != "ready") return 1;
+              Runner two;
+              two.Python("import time; x = bytearray(b'1') * (85 << 20); print('survived')");
+              auto second = Put(root, two, Bytes::Mib(100));
+              if (!second || !two.Run()) return 2;
+              const auto use = root.tree();
+              const Bytes limit = Bytes::Mib(root.enclosure() == Enclosure::kTree ? 120 : 110);
+              if (!use || use->limit != limit || use->now > limit) return 3;
+              if (use->peak && *use->peak > limit) return 4;
+              if (first->OomKills() + second->OomKills() == 0) return 5;
+              first->KillAll();
+              if (!WaitFor(*child, 5s)) return 6;
+              first.reset();
+              second.reset();
+              return root.tree()->oom_kills > 0 ? 0 : 7;
+            }),
+            0);
+}
+
+TEST_F(RealTree, TakesAnotherBudgetUpAndDown) {
+  EXPECT_EQ(Live([](CgroupRoot& root) {
+              const Bytes own = Bytes::Mib(root.enclosure() == Enclosure::kTree ? 0 : 10);
+              for (const unsigned mib : {150U, 90U, 130U}) {
+                if (!root.SetBudget(Bytes::Mib(mib))) return 1;
+                if (root.tree()->limit != Bytes::Mib(mib) - own) return 2;
+              }
+              return Takes(root, 80) ? 0 : 3;
+            }),
+            0);
+}
+
+TEST_F(RealTree, OfAKilledLifeIsSweptWithTheGroupsInIt) {
+  EXPECT_EQ(Live(
+                [](CgroupRoot& root) {
+                  const auto group = root.Create(NewId(), Bytes::Mib(64));
+                  ::kill(::getpid(), SIGKILL);
+                  return 1;
+                },
+                true),
+            -SIGKILL);
+  EXPECT_THAT(Groups(tree_), HasSubstr("weir-"));
+  CgroupRoot::Detect().RemoveAbandoned();
+  EXPECT_FALSE(PathExists(tree_));
+}
+
+TEST_F(RealTree, OfALivingOneIsNotSwept) {
+  EXPECT_EQ(Live([](CgroupRoot& root) {
+              const pid_t other = ::fork();
+              if (other == 0) {
+                CgroupRoot::Detect().RemoveAbandoned();
+                ::_exit(0);
+              }
+              ::waitpid(other, nullptr, 0);
+              return Takes(root, 20) ? 0 : 1;
+            }),
+            0);
+}
+
+// They stay charged until somebody removes them.
+TEST_F(RealTree, FilesOnTmpfsTakeNothingFromThoseWhoComeAfter) {
+  if (!PathExists("/dev/shm")) GTEST_SKIP() << "no tmpfs at /dev/shm";
+  const std::string file = "/dev/shm/weir-test-" + NewId();
+  files_.push_back(file);
+  EXPECT_EQ(Live([&](CgroupRoot& root) {
+              Runner writer("head -c 62914560 /dev/zero > " + file + " && echo written");
+              auto group = Put(root, writer, Bytes::Mib(100));
+              const auto written = group ? writer.Run() : Fail(ErrorCode::kInternal, "");
+              if (!written || written->output != "written\n") return 1;
+              group.reset();
+              if (root.tree()->on_tmpfs < Bytes::Mib(60)) return 2;
+              if (!Takes(root, 80)) return 3;
+              if (*root.tree()->limit < Bytes::Mib(160)) return 4;
+              std::filesystem::remove(file);
+              if (!Takes(root, 80)) return 5;
+              return *root.tree()->limit <= Bytes::Mib(122) ? 0 : 6;
+            }),
+            0);
+}
+
+TEST_F(RealTree, PageCacheMakesRoom) {
+  const std::string file = std::filesystem::temp_directory_path().string() + "/weir-test-" + NewId();
+  files_.push_back(file);
+  EXPECT_EQ(Live([&](CgroupRoot& root) {
+              for (int i = 0; i < 3; ++i) {
+                Runner writer("head -c 94371840 /dev/zero > " + file + " && echo written");
+                auto group = Put(root, writer, Bytes::Mib(100));
+                const auto written = group ? writer.Run() : Fail(ErrorCode::kInternal, "");
+                if (!written || written->output != "written\n") return 1;
+              }
+              return Takes(root, 85) && root.tree()->oom_kills == 0 ? 0 : 2;
+            }),
+            0);
+}
+
+TEST_F(RealTree, RemovedBySomebodyElseIsMadeAgain) {
+  EXPECT_EQ(Live([](CgroupRoot& root) {
+              const std::string tree = root.tree_folder();
+              const std::string above = tree.substr(0, tree.rfind('/'));
+              // As whoever cleans up would: with the processes in it out first.
+              std::ofstream(above + "/cgroup.procs") << ::getpid() << std::flush;
+              for (const std::string& name : SubFolders(tree)) std::filesystem::remove(tree + "/" + name);
+              if (::rmdir(tree.c_str()) != 0) return 1;
+              if (root.tree() || root.Create(NewId(), Bytes::Mib(50))) return 2;
+              if (!root.LookAgain() || root.enclosure() == Enclosure::kNone) return 3;
+              if (root.tree_folder() == tree || !Takes(root, 80)) return 4;
+              const bool went = root.tree()->limit >= Bytes::Mib(110);
+              const std::string second = root.tree_folder();
+              root = CgroupRoot();
+              return went && !PathExists(second) ? 0 : 5;
+            }),
+            0);
+}
+
+TEST(GroupsLost, LeaveTheLimitOfEachChild) {
+  ::unsetenv("WEIR_TEST_MEMORY_BACKEND");
+  TemporaryFolder folder;
+  std::filesystem::create_directories(folder / "fs/memory/me");
+  WriteText(folder / "fs/memory/cgroup.procs", "");
+  WriteText(folder / "fs/memory/me/cgroup.procs", "");
+  WriteText(folder / "self", "4:memory:/me\n");
+  CgroupRoot root = CgroupRoot::Detect(folder / "fs", folder / "self");
+  ASSERT_TRUE(root.Enclose(Bytes::Mib(100), Bytes::Mib(10)));
+  EXPECT_FALSE(root.LookAgain()) << "nothing has changed";
+  std::filesystem::remove_all(folder / "fs/memory");
+  EXPECT_FALSE(root.Create(NewId(), Bytes::Mib(10)));
+  EXPECT_TRUE(root.LookAgain());
+  EXPECT_EQ(root.backend(), MemoryBackend::kRlimit);
+  EXPECT_EQ(root.enclosure(), Enclosure::kNone);
+  EXPECT_TRUE(root.Create(NewId(), Bytes::Mib(10)));
+}
+
+TEST_F(RealTree, WeAreTheLastToBeKilledWhereThatIsPermitted) {
+  EXPECT_EQ(Live([](CgroupRoot& root) {
+              const std::string path = "/proc/self/oom_score_adj";
+              if (root.enclosure() != Enclosure::kTree || std::stoi(ReadText(path)) <= -500) return 0;
+              return WriteControl(path, "-500", false) ? 1 : 0;
+            }),
+            0);
 }
 
 TEST_F(RealGroup, TheKernelKillsAChildAboveTheLimitAndCountsIt) {

@@ -612,6 +612,18 @@ os::ChildLimits LimitsOf(const Order& order, os::MemoryBackend backend) {
   return limits;
 }
 
+// Somebody else may have changed the groups that we made ours in.
+Result<std::unique_ptr<os::MemoryGroup>> MakeGroup(os::CgroupRoot& cgroups, const Order& order) {
+  auto group = cgroups.Create(order.id, order.memory_limit);
+  if (group || !cgroups.LookAgain()) {
+    return group;
+  }
+  log::Warning("the control groups are not what they were (" + Describe(group.error()) +
+               "): from now on limits are kept by " + os::NameOf(cgroups.backend()) +
+               ", in one group: " + os::NameOf(cgroups.enclosure()));
+  return cgroups.Create(order.id, order.memory_limit);
+}
+
 }  // namespace
 
 Result<os::ChildHandle> RealSpawner::Spawn(const os::ChildSpec& spec) { return os::Spawn(spec); }
@@ -628,7 +640,6 @@ Launcher::~Launcher() {
 Result<std::unique_ptr<Child>> Launcher::Start(const Order& order, Hooks hooks,
                                                std::function<void(ChildReport)> on_end) {
   const Walls& walls = state_->walls;
-  const os::MemoryBackend backend = walls.cgroups.backend();
 
   WEIR_ASSIGN(const os::UniqueFd null, os::OpenNull());
   WEIR_ASSIGN(os::Pipe out, os::MakePipe());
@@ -648,7 +659,8 @@ Result<std::unique_ptr<Child>> Launcher::Start(const Order& order, Hooks hooks,
   }
 
   WEIR_ASSIGN(const os::UniqueFd landlock, BuildWalls(walls, order));
-  WEIR_ASSIGN(std::unique_ptr<os::MemoryGroup> group, walls.cgroups.Create(order.id, order.memory_limit));
+  WEIR_ASSIGN(std::unique_ptr<os::MemoryGroup> group, MakeGroup(state_->walls.cgroups, order));
+  const os::MemoryBackend backend = walls.cgroups.backend();
 
   spec.program = order.program;
   spec.argv = order.argv;

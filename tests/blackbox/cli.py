@@ -323,7 +323,7 @@ class Client(DaemonCase):
         lines = re.sub(r'\x1b\[[0-9]*[A-Z]|\r', '', seen.decode(errors='replace')).split('\n')
         self.assertTrue(all(len(line) < 80 for line in lines), lines)
         self.assertTrue(any(line.rstrip().endswith(' FOR') and ' USED ' in line for line in lines), lines)
-        self.assertTrue(any(re.search(r'limit kept by [a-z0-9-]+$', line) for line in lines), lines)
+        self.assertTrue(any(re.search(r'limit kept by [a-z0-9-]+( for all( children)? together)?$', line) for line in lines), lines)
         self.assertTrue(any(re.match(job[:6] + r'.* \d+ % +\d+ s$', line) for line in lines), lines)
         self.act(job, 'cancel')
 

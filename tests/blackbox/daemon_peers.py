@@ -279,7 +279,7 @@ class Health(Peer):
             if line.startswith('# '):
                 described.add(line.split()[2])
                 continue
-            self.assertRegex(line, r'^[a-z_]+(\{[a-z_]+="[^"]*"\})? -?[0-9.e+]+$')
+            self.assertRegex(line, r'^[a-z_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? -?[0-9.e+]+$')
             name, value = line.rsplit(' ', 1)
             self.assertNotIn(name, figures)
             figures[name] = float(value)
