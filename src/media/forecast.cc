@@ -235,10 +235,25 @@ Bytes SharedPages() { return Bytes::FromMib(std::floor(kLibraryPages) - 1); }
 
 void Settle(Need need, Forecast& forecast) {
   const double peak = (need.anonymous + kLibraryPages) * kBias;
-  forecast.peak = Bytes::FromMib(peak);
+  forecast.peak = forecast.prior = Bytes::FromMib(peak);
   forecast.anonymous = Bytes::FromMib(peak - kLibraryPages);
   forecast.lease = Bytes::FromMib(std::ceil(peak * kMargin + kMarginFloor));
   forecast.data_limit = Bytes::FromMib(std::ceil(need.data * kDataMargin + kDataMarginFloor));
+}
+
+void Correct(const Experience& experience, Forecast& forecast) {
+  // The floor stays in any case: what a group is charged for beside resident pages is not in measured peaks.
+  if (experience.samples + experience.killed == 0) return;
+  const double peak = std::max(forecast.prior.mib() * experience.factor, kLibraryPages);
+  const Bytes enough = Bytes::FromMib(std::ceil(peak + kMarginFloor));
+  const Bytes formula = forecast.lease;
+  forecast.peak = Bytes::FromMib(peak);
+  forecast.anonymous = Bytes::FromMib(peak - kLibraryPages);
+  forecast.lease = experience.is_safe ? enough : std::max(formula, enough);
+  // Address space that is never touched is in no measured peak, so a low one does not tell that less is reserved.
+  if (forecast.lease > formula) {
+    forecast.data_limit = Bytes::FromMib(std::ceil(forecast.data_limit.mib() * (forecast.lease.mib() / formula.mib())));
+  }
 }
 
 void Settle(Need need, HelperCommand& command) {
