@@ -173,15 +173,13 @@ Members JobMembers() {
       {"plan", Described(OrNull(Object(SoFar(PlanMembers(), {"name", "forecast_frames"}))),
                          "While the job works, its name and its forecast of frames; whole when the result is "
                          "about to appear, and afterwards.")},
-      {"memory",
-       Described(OrNull(Object(SoFar(
-                     {{"forecast_peak_bytes", Whole()},
-                      {"prior_peak_bytes", Whole()},
-                      {"lease_bytes", Whole()},
-                      {"measured_peak_bytes", Whole()}},
-                     {"lease_bytes", "measured_peak_bytes"}))),
-                 "While the job works: what it holds now, also while it is paused, and the most that was "
-                 "measured so far. Afterwards of the last child that made the output.")},
+      {"memory", Described(OrNull(Object(SoFar({{"forecast_peak_bytes", Whole()},
+                                                {"prior_peak_bytes", Whole()},
+                                                {"lease_bytes", Whole()},
+                                                {"measured_peak_bytes", Whole()}},
+                                               {"lease_bytes", "measured_peak_bytes"}))),
+                           "While the job works: what it holds now, also while it is paused, and the most that was "
+                           "measured so far. Afterwards of the last child that made the output.")},
       {"source", OrNull(Ref("Facts"))},
       {"output", OrNull(Ref("Facts"))},
       {"checks", Described(OrNull(Whole()), "How many were passed.")},

@@ -69,9 +69,9 @@ std::optional<Learning::Lesson> Learning::LessonOf(const media::Request& request
     // Without RLIMIT_DATA it was ffmpeg's own limit of one allocation, or the machine.
     return settings_.limits_allocations ? std::optional(lesson) : std::nullopt;
   }
-  // The kernel keeps the high-water mark of a process, exact however short its life: no sample has to have met it. The
-  // sum over several processes is only sampled, so it may have missed the peak. And the mark begins at our own size,
-  // as whose copy a child starts: not above that, it tells nothing of the child.
+  // The kernel keeps the high-water mark of a process, exact however short its life: no sample has to have met it.
+  // The sum over several processes is only sampled, so it may have missed the peak. And the mark begins at our own
+  // size, as whose copy a child starts: not above that, it tells nothing of the child.
   if (!EndedWell(report) || report.most_processes > 1 ||
       (settings_.own_size && report.peak_tree <= settings_.own_size())) {
     return std::nullopt;

@@ -19,9 +19,9 @@
 namespace weir::jobs {
 
 struct LearningSettings {
-  std::string tool;              // identity of the ffmpeg build; another one starts afresh
-  std::size_t most_kinds = 500;  // of children; beyond it the one that learned longest ago is forgotten
-  bool limits_allocations = false;  // children have RLIMIT_DATA, so that a refused allocation is a limit reached
+  std::string tool;                   // identity of the ffmpeg build; another one starts afresh
+  std::size_t most_kinds = 500;       // of children; beyond it the one that learned longest ago is forgotten
+  bool limits_allocations = false;    // children have RLIMIT_DATA, so that a refused allocation is a limit reached
   std::function<Bytes()> own_size{};  // resident, of this process; empty: not asked
 };
 

@@ -252,7 +252,8 @@ void Correct(const Experience& experience, Forecast& forecast) {
   forecast.lease = experience.is_safe ? enough : std::max(formula, enough);
   // Address space that is never touched is in no measured peak, so a low one does not tell that less is reserved.
   if (forecast.lease > formula) {
-    forecast.data_limit = Bytes::FromMib(std::ceil(forecast.data_limit.mib() * (forecast.lease.mib() / formula.mib())));
+    forecast.data_limit =
+        Bytes::FromMib(std::ceil(forecast.data_limit.mib() * (forecast.lease.mib() / formula.mib())));
   }
 }
 

@@ -48,11 +48,11 @@ struct Forecast {
 
 // What measured peaks of children alike say about the formula's forecast.
 struct Experience {
-  double factor = 1.0;         // of Forecast::prior
-  bool is_safe = false;        // the factor has its own safety: no margin is needed
-  bool at_ceiling = false;     // more would be needed than a factor may be
-  std::size_t samples = 0;     // peaks of children that ended by themselves
-  std::size_t killed = 0;      // children that reached their limit
+  double factor = 1.0;                   // of Forecast::prior
+  bool is_safe = false;                  // the factor has its own safety: no margin is needed
+  bool at_ceiling = false;               // more would be needed than a factor may be
+  std::size_t samples = 0;               // peaks of children that ended by themselves
+  std::size_t killed = 0;                // children that reached their limit
   std::string_view confidence = "none";  // "none", "low", "fair", "good"; of static storage
 };
 
@@ -104,10 +104,10 @@ Bytes SharedPages();
 // kOutputFormat.
 Result<Ladder> BuildLadder(const Request& request, const MediaFacts& facts, const Machine& machine,
                            const InputLimits& limits, const CutFacts& cut = {});
-// Forecasts of memory as experience says, of a ladder as BuildLadder made it: once, so that no correction is corrected.
-// Leases stay strictly falling: plans that are no longer leaner go. `most` is what a single lease could ever have:
-// where every plan fits it by the formula only, the leanest of those gets all of it, because who is never let in never
-// teaches better.
+// Forecasts of memory as experience says, of a ladder as BuildLadder made it: once, so that no correction is
+// corrected. Leases stay strictly falling: plans that are no longer leaner go. `most` is what a single lease could
+// ever have: where every plan fits it by the formula only, the leanest of those gets all of it, because who is never
+// let in never teaches better.
 void CorrectForecasts(Ladder& ladder, const MediaFacts& facts, Bytes most,
                       const std::function<Experience(const Plan&)>& of);
 // True when BuildLadder wants CutFacts for this request.
