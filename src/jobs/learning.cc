@@ -1,5 +1,6 @@
 #include "jobs/learning.h"
 
+#include <algorithm>
 #include <utility>
 #include <variant>
 
@@ -56,6 +57,16 @@ void Learning::Correct(const media::Request& request, const media::MediaFacts& f
   media::CorrectForecasts(ladder, facts, most, [&](const media::Plan& plan) {
     return ExperienceOf(calibration_.Of(KeyOf(request, facts, plan)));
   });
+}
+
+std::size_t Learning::ToSkip(const media::Ladder& ladder, std::size_t failed) {
+  const std::size_t most = std::min(failed, ladder.plans.size() - 1);
+  for (std::size_t i = 0; i < most; ++i) {
+    if (ladder.plans[i].experience.killed > 0 && ladder.plans[i].experience.factor > 1) {
+      return i;
+    }
+  }
+  return most;
 }
 
 std::optional<Learning::Lesson> Learning::LessonOf(const media::Request& request, const media::MediaFacts& facts,

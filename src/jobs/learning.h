@@ -37,6 +37,10 @@ class Learning {
   void Correct(const media::Request& request, const media::MediaFacts& facts, Bytes most,
                media::Ladder& ladder) const;
 
+  // How many plans at the head of a corrected ladder to leave out when so many `failed` before: none from the first
+  // one on that a kill has given more room since.
+  static std::size_t ToSkip(const media::Ladder& ladder, std::size_t failed);
+
   struct Lesson {
     memory::CalibrationKey key;
     Bytes prior;   // the formula's forecast, uncorrected

@@ -138,7 +138,7 @@ TEST_F(LearningTest, AKillRaisesAtOnceAndAPeakTakesItBack) {
   EXPECT_EQ(raised.name, first.name);
   EXPECT_EQ(raised.experience.killed, 1U);
   EXPECT_GE(raised.forecast.lease, first.forecast.lease * 3);
-  EXPECT_GE(raised.forecast.data_limit, first.forecast.data_limit * 2.9);
+  EXPECT_GE(raised.forecast.data_limit, first.forecast.data_limit + (raised.forecast.lease - first.forecast.lease));
   EXPECT_EQ(raised.forecast.needed, raised.forecast.lease);
 
   TeachPeak(raised, 1.5);
@@ -221,6 +221,21 @@ TEST_F(LearningTest, WhatEveryPlanWasKilledAtIsTriedWithAllThereIs) {
   EXPECT_EQ(ladder.plans[*chosen].forecast.lease, most);
   // What the formula itself refuses is refused.
   EXPECT_FALSE(media::ChoosePlan(Ladder(Bytes::Mib(50)), Bytes::Mib(50)));
+}
+
+TEST_F(LearningTest, WhatFailedIsTriedAgainOnlyWithMoreRoom) {
+  const auto formula = Formula();
+  EXPECT_EQ(Learning::ToSkip(Ladder(), 0), 0U);
+  EXPECT_EQ(Learning::ToSkip(Ladder(), 2), 2U);
+  EXPECT_EQ(Learning::ToSkip(Ladder(), 1000), formula.plans.size() - 1);
+  for (int i = 0; i < 3; ++i) {
+    TeachPeak(formula.plans[0], 0.8);
+  }
+  EXPECT_EQ(Learning::ToSkip(Ladder(), 2), 2U);
+  TeachKill(formula.plans[1], formula.plans[1].forecast.lease);
+  EXPECT_EQ(Learning::ToSkip(Ladder(), 2), 2U) << "no longer leaner, so it is gone";
+  TeachKill(formula.plans[0], formula.plans[0].forecast.lease);
+  EXPECT_EQ(Learning::ToSkip(Ladder(), 2), 0U);
 }
 
 TEST_F(LearningTest, AWayForCompanyIsNotLostBecauseItNeverRan) {

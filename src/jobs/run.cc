@@ -336,7 +336,7 @@ class Run::Impl {
       world_.learning->Correct(*ask_.request, account_.source, world_.ledger.largest_possible(), account_.ladder);
     }
     auto chosen = media::ChoosePlan(account_.ladder, world_.ledger.largest_possible(),
-                                    std::min(ask_.plans_to_skip, account_.ladder.plans.size() - 1));
+                                    Learning::ToSkip(account_.ladder, ask_.plans_to_skip));
     if (!chosen) {
       Error refusal = std::move(chosen).error();
       refusal = std::move(refusal).With("budget_bytes", world_.ledger.budget().count());

@@ -16,6 +16,7 @@ constexpr double kMargin = 1.06;        // over the forecast; the worst forecast
 constexpr double kMarginFloor = 4.0;    // MiB: page tables and other kernel memory that a group is charged for
 constexpr double kDataMargin = 1.15;    // private address space is forecast less well: 10 % short at worst
 constexpr double kDataMarginFloor = 8.0;
+constexpr double kReservedPerResident = 1.25;  // encoders reserve up to a quarter more than they touch
 
 constexpr double kBias = 1.03;  // the fit is centred; too high costs a little budget, too low a killed child
 
@@ -250,10 +251,10 @@ void Correct(const Experience& experience, Forecast& forecast) {
   forecast.peak = Bytes::FromMib(peak);
   forecast.anonymous = Bytes::FromMib(peak - kLibraryPages);
   forecast.lease = experience.is_safe ? enough : std::max(formula, enough);
-  // Address space that is never touched is in no measured peak, so a low one does not tell that less is reserved.
+  // What is more than the formula says is private, with what encoders reserve beside it. Less does not lower the
+  // limit: address space that is never touched is in no measured peak.
   if (forecast.lease > formula) {
-    forecast.data_limit =
-        Bytes::FromMib(std::ceil(forecast.data_limit.mib() * (forecast.lease.mib() / formula.mib())));
+    forecast.data_limit += Bytes::FromMib(std::ceil(kReservedPerResident * (forecast.lease - formula).mib()));
   }
 }
 
