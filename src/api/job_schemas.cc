@@ -43,7 +43,9 @@ Members PlanMembers() {
           {"time_ratio", Described(Number(), "Against the fastest way.")},
           {"stream_copy", Flag()},
           {"in_company", Described(Flag(), "Slower than another way as good: taken only beside other jobs.")},
-          {"forecast_peak_bytes", Whole()},
+          {"prior_peak_bytes", Described(Whole(), "What the formula says, whatever was learned.")},
+          {"correction", Ref("Correction")},
+          {"forecast_peak_bytes", Described(Whole(), "The formula's, corrected by what was learned.")},
           {"lease_bytes", Whole()},
           {"needed_bytes", Whole()},
           {"forecast_frames", Whole()},
@@ -171,12 +173,13 @@ Members JobMembers() {
       {"plan", Described(OrNull(Object(SoFar(PlanMembers(), {"name", "forecast_frames"}))),
                          "While the job works, its name and its forecast of frames; whole when the result is "
                          "about to appear, and afterwards.")},
-      {"memory",
-       Described(OrNull(Object(SoFar(
-                     {{"forecast_peak_bytes", Whole()}, {"lease_bytes", Whole()}, {"measured_peak_bytes", Whole()}},
-                     {"lease_bytes", "measured_peak_bytes"}))),
-                 "While the job works: what it holds now, also while it is paused, and the most that was "
-                 "measured so far. Afterwards of the last child that made the output.")},
+      {"memory", Described(OrNull(Object(SoFar({{"forecast_peak_bytes", Whole()},
+                                                {"prior_peak_bytes", Whole()},
+                                                {"lease_bytes", Whole()},
+                                                {"measured_peak_bytes", Whole()}},
+                                               {"lease_bytes", "measured_peak_bytes"}))),
+                           "While the job works: what it holds now, also while it is paused, and the most that was "
+                           "measured so far. Afterwards of the last child that made the output.")},
       {"source", OrNull(Ref("Facts"))},
       {"output", OrNull(Ref("Facts"))},
       {"checks", Described(OrNull(Whole()), "How many were passed.")},
@@ -250,6 +253,13 @@ void AddJobSchemas(json::object& schemas) {
                                 {"eta_seconds", OrNull(Number())},
                                 {"speed", OrNull(Number())}});
   schemas["Facts"] = FactsSchema();
+  schemas["Correction"] =
+      Object({{"factor", Described(Number(), "Of the formula's forecast: what measured peaks make of it.")},
+              {"samples", Described(Whole(), "Measured peaks of children alike that are kept.")},
+              {"killed", Described(Whole(), "Children alike that reached their limit, of those that are kept.")},
+              {"confidence", Ref("Confidence")},
+              {"at_ceiling", Described(Flag(), "More would be needed than a factor may be.")}});
+  schemas["Confidence"] = OneOf({"none", "low", "fair", "good"});
   auto plan = PlanMembers();
   plan.push_back({.name = "arguments", .schema = List(Text())});
   schemas["Plan"] = Object(plan);

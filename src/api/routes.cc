@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "api/batch_routes.h"
+#include "api/calibration_routes.h"
 #include "api/event_routes.h"
 #include "api/job_routes.h"
 #include "api/peer_routes.h"
@@ -222,6 +223,12 @@ std::vector<Route> SystemRoutes() {
           .Is("Draining", "It drains."),
       PostAsAdmin("/v1/undrain", PostUndrain, "undrain", "Starts jobs again.")
           .Is("Draining", "It does not drain any more."),
+      Get("/v1/calibration", GetCalibration, "getCalibration",
+          "How good forecasts of memory are, by the formula and corrected, and what is known of which children.")
+          .Is("Calibration", "Over all samples that are kept."),
+      PostAsAdmin("/v1/calibration/reset", PostCalibrationReset, "resetCalibration",
+                  "Forgets what measured peaks taught: forecasts are the formula's again.")
+          .Is("Calibration", "Empty."),
       Get("/healthz", GetHealthz, "isAlive", "Whether the daemon answers.").Is("Alive", "It does."),
       Get("/readyz", GetReadyz, "isReady", "Whether work is taken and begun.")
           .Is("Ready", "It is.")

@@ -212,6 +212,34 @@ std::string Metrics(const SystemView& view) {
   return text;
 }
 
+std::string ForecastMetrics(const memory::CalibrationSummary& summary) {
+  const auto number = [](std::size_t count) { return static_cast<double>(count); };
+  std::string text;
+  Metric(text, "weir_forecast_samples", "gauge", "Measured peaks that forecasts of memory are corrected by.",
+         number(summary.samples));
+  Metric(text, "weir_forecast_kills", "gauge", "Children at their limit that forecasts are corrected by.",
+         number(summary.killed));
+  Metric(text, "weir_forecast_kinds", "gauge", "Kinds of children with corrections.", number(summary.keys));
+  Metric(text, "weir_forecast_above", "gauge", "Of those samples, peaks above their forecast.",
+         number(summary.above_prior), "{forecast=\"prior\"}");
+  Metric(text, "weir_forecast_above", "gauge", nullptr, number(summary.above_corrected), "{forecast=\"corrected\"}");
+  Metric(text, "weir_forecast_kills_above", "gauge", "Limits that were reached at or above the corrected forecast.",
+         number(summary.killed_above_corrected));
+  if (summary.samples == 0) {
+    return text;  // no error without a sample
+  }
+  const char* help = "Forecast of memory / measured peak - 1.";
+  for (const auto& [name, band] : {std::pair("prior", summary.prior), std::pair("corrected", summary.corrected)}) {
+    for (const auto& [quantile, error] :
+         {std::pair("0.025", band.low), std::pair("0.5", band.median), std::pair("0.975", band.high)}) {
+      Metric(text, "weir_forecast_error_ratio", "gauge", help, error,
+             std::string("{forecast=\"") + name + "\",quantile=\"" + quantile + "\"}");
+      help = nullptr;
+    }
+  }
+  return text;
+}
+
 json::object PerformanceAsJson(const SystemView& view) {
   const auto& reading = view.reading;
   const double share = ShareOf(reading);

@@ -7,6 +7,7 @@
 
 #include "api/api.h"
 #include "api/window.h"
+#include "jobs/learning.h"
 #include "media/facts.h"
 
 namespace weir::api {
@@ -20,12 +21,13 @@ struct SystemView {
   WallTime date{};
 };
 
-boost::json::object SystemAsJson(const SystemView& view);        // /v1/system
-std::string Metrics(const SystemView& view);                     // /metrics, Prometheus text format 0.0.4
-boost::json::object PerformanceAsJson(const SystemView& view);   // /performance/metrics
-boost::json::object HealthAsJson(const SystemView& view);        // /health
-boost::json::object HealthMemoryAsJson(const SystemView& view);  // /health/memory
-boost::json::object ResourcesAsJson(const SystemView& view);     // /api/diagnostics/resources
+boost::json::object SystemAsJson(const SystemView& view);                // /v1/system
+std::string Metrics(const SystemView& view);                             // /metrics, Prometheus text format 0.0.4
+std::string ForecastMetrics(const memory::CalibrationSummary& summary);  // part of it
+boost::json::object PerformanceAsJson(const SystemView& view);           // /performance/metrics
+boost::json::object HealthAsJson(const SystemView& view);                // /health
+boost::json::object HealthMemoryAsJson(const SystemView& view);          // /health/memory
+boost::json::object ResourcesAsJson(const SystemView& view);             // /api/diagnostics/resources
 boost::json::object VideoInfoAsJson(const std::string& path, const media::MediaFacts& facts);  // /video/info
 // "video/mp4" for "a.mp4"; application/octet-stream for what is not known.
 std::string TypeOfName(const std::string& name);

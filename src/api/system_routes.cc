@@ -48,6 +48,9 @@ Reply GetMetrics(Context& context, Request /*request*/) {
   Response response;
   response.headers = {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}};
   response.body = Metrics(context.View());
+  if (const auto* learning = context.service.learning()) {
+    response.body += ForecastMetrics(learning->summary());
+  }
   co_return response;
 }
 

@@ -49,6 +49,31 @@ void AddSystemSchemas(json::object& schemas) {
             List(Object(
                 {{"name", Text(1)}, {"loaded", Flag()}, {"since", OrNull(Ref("Time"))}, {"bytes", OrNull(Whole())}})),
             "The parts of the daemon: what is loaded, since when, and with how much memory.")}});
+  const auto band = Object({{"low", Described(Number(-1), "2.5 % of the errors are lower.")},
+                            {"median", Number(-1)},
+                            {"high", Described(Number(-1), "2.5 % are higher.")}});
+  schemas["Calibration"] = Object(
+      {{"ffmpeg_version", Text()},
+       {"samples", Described(Whole(), "Peaks of children that ended by themselves, the newest of each kind.")},
+       {"killed", Described(Whole(), "Children that reached their limit.")},
+       {"errors", Described(Object({{"prior", OrNull(band)}, {"corrected", OrNull(band)}}),
+                            "Forecast / measured - 1: by the formula alone, and as corrected when the child ran.")},
+       {"above_prior", Described(Whole(), "Peaks above the formula's forecast.")},
+       {"above_corrected", Whole()},
+       {"killed_above_corrected", Described(Whole(), "Limits that were reached at or above the corrected forecast.")},
+       {"most_kinds", Whole()},
+       {"kinds", List(Object({{"recipe", Ref("RecipeName")},
+                              {"codec", Described(Text(1), "Of the input.")},
+                              {"plan", Described(Text(1), "Encoder, preset, threads, and the plan's name.")},
+                              {"input_megapixels", Described(OrNull(Number()), "About: sizes are put together.")},
+                              {"output_megapixels", OrNull(Number())},
+                              {"factor", Described(Number(), "Of the formula's forecast, for the next one.")},
+                              {"median", Described(Number(), "Measured / formula.")},
+                              {"samples", Whole()},
+                              {"killed", Whole()},
+                              {"confidence", Ref("Confidence")},
+                              {"at_ceiling", Flag()}}),
+                      0, 1000)}});
   schemas["Backend"] = Described(Text(1), "What keeps the limits of memory.");
   schemas["Enclosed"] = Described(OneOf({"tree", "children", "none"}),
                                   "What one limit keeps together: the daemon and its children, the children, or "

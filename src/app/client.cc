@@ -124,6 +124,8 @@ class Commands {
         return Drain("/v1/undrain");
       case Kind::kTop:
         return Top();
+      case Kind::kCalibration:
+        return Calibration();
     }
     return Fail(ErrorCode::kInternal, "a command without a meaning");
   }
@@ -325,6 +327,12 @@ class Commands {
     const auto* draining = At(answer, {"draining"});
     const bool is = draining != nullptr && draining->is_bool() && draining->get_bool();
     return talk_.Say(is ? "the server finishes what runs and starts nothing new\n" : "the server starts jobs\n");
+  }
+
+  Result<int> Calibration() const {
+    WEIR_ASSIGN(const auto answer, command_.reset ? talk_.Ask(Method::kPost, "/v1/calibration/reset")
+                                                  : talk_.Ask(Method::kGet, "/v1/calibration"));
+    return command_.json ? talk_.SayJson(answer) : talk_.Say(CalibrationAsText(answer));
   }
 
   Result<int> Top() const {

@@ -41,6 +41,7 @@ struct ClientCommand {
     kDrain,
     kUndrain,
     kTop,
+    kCalibration,
   } kind = Kind::kJobs;
   std::string server = kDefaultServer;
   std::string token;  // never shown
@@ -67,6 +68,7 @@ struct ClientCommand {
   std::string name;                  // kFetch: of the result; "" when there is one only
   std::vector<std::string> outputs;  // kRetry: names of those that are missing
   bool once = false;                 // kTop
+  bool reset = false;                // kCalibration: forget all of it
 };
 
 // Where words go to. The defaults are the standard streams; `sleep` is for the pauses between looks.

@@ -402,6 +402,19 @@ std::string BatchProgressAsText(const json::value& batch) {
   return fmt::format("{:3.0f} %  {}", std::clamp(NumberAt(batch, {"ratio"}).value_or(0), 0.0, 1.0) * 100, text);
 }
 
+// "; learned: x0.93 of 212 MiB by 12 peaks, fair"; "" when nothing was.
+static std::string LearnedText(const json::value& way) {
+  const double samples = NumberAt(way, {"correction", "samples"}).value_or(0);
+  const double killed = NumberAt(way, {"correction", "killed"}).value_or(0);
+  if (samples + killed == 0) {
+    return {};
+  }
+  return fmt::format("; learned: x{:.2f} of {} by {:.0f} peaks{}, {}",
+                     NumberAt(way, {"correction", "factor"}).value_or(1), AsAmount(way, {"prior_peak_bytes"}),
+                     samples, killed > 0 ? fmt::format(" and {:.0f} kills", killed) : "",
+                     Printable(TextAt(way, {"correction", "confidence"})));
+}
+
 std::string LadderAsText(const json::value& plan) {
   std::string text;
   if (const auto* input = At(plan, {"input"}); input != nullptr) {
@@ -413,14 +426,54 @@ std::string LadderAsText(const json::value& plan) {
   const auto chosen = TextAt(plan, {"chosen"});
   for (const auto* way : ListAt(plan, {"ladder"})) {
     const auto name = TextAt(*way, {"name"});
-    text +=
-        fmt::format("  {:<5}{:>12}{:>12}{:>6.2f}x  {}: {}\n", !chosen.empty() && name == chosen ? "->" : "",
-                    AsAmount(*way, {"forecast_peak_bytes"}), AsAmount(*way, {"lease_bytes"}),
-                    NumberAt(*way, {"time_ratio"}).value_or(0), Printable(name), Printable(TextAt(*way, {"costs"})));
+    text += fmt::format("  {:<5}{:>12}{:>12}{:>6.2f}x  {}: {}{}\n", !chosen.empty() && name == chosen ? "->" : "",
+                        AsAmount(*way, {"forecast_peak_bytes"}), AsAmount(*way, {"lease_bytes"}),
+                        NumberAt(*way, {"time_ratio"}).value_or(0), Printable(name),
+                        Printable(TextAt(*way, {"costs"})), LearnedText(*way));
   }
   text += chosen.empty() ? "  none of them fits\n" : "  -> is what would run\n";
   for (const auto* note : ListAt(plan, {"notes"})) {
     text += Field("note", Text(*note));
+  }
+  return text;
+}
+
+std::string CalibrationAsText(const json::value& calibration) {
+  const auto count = [&](std::string_view name) { return NumberAt(calibration, {name}).value_or(0); };
+  std::string text =
+      Field("learned", fmt::format("{:.0f} peaks and {:.0f} kills of {} kinds of children, with ffmpeg {}",
+                                   count("samples"), count("killed"), ListAt(calibration, {"kinds"}).size(),
+                                   Printable(TextAt(calibration, {"ffmpeg_version"}))));
+  const auto band = [&](const char* name, const char* forecast, const std::string& above) {
+    const auto low = NumberAt(calibration, {"errors", forecast, "low"});
+    const auto median = NumberAt(calibration, {"errors", forecast, "median"});
+    const auto high = NumberAt(calibration, {"errors", forecast, "high"});
+    if (low && median && high) {
+      text += Field(name, fmt::format("{:+.1f} % in the median, 95 % of them {:+.1f} to {:+.1f} %; {}", *median * 100,
+                                      *low * 100, *high * 100, above));
+    }
+  };
+  band("formula", "prior", fmt::format("{:.0f} peaks above it", count("above_prior")));
+  band("corrected", "corrected",
+       fmt::format("{:.0f} peaks and {:.0f} kills above it", count("above_corrected"),
+                   count("killed_above_corrected")));
+  const auto kinds = ListAt(calibration, {"kinds"});
+  if (kinds.empty()) {
+    return text;
+  }
+  text += fmt::format("  {:>7}{:>7}{:>7}{:>7}  {:<6}{:>9}{:>9}  {}\n", "factor", "median", "peaks", "kills", "known",
+                      "in MP", "out MP", "recipe, input, plan");
+  for (const auto* kind : kinds) {
+    const auto megapixels = [&](std::string_view name) {
+      const auto number = NumberAt(*kind, {name});
+      return number ? fmt::format("{:.2g}", *number) : std::string("-");
+    };
+    text += fmt::format("  {:>7.2f}{:>7.2f}{:>7.0f}{:>7.0f}  {:<6}{:>9}{:>9}  {}, {}, {}\n",
+                        NumberAt(*kind, {"factor"}).value_or(0), NumberAt(*kind, {"median"}).value_or(0),
+                        NumberAt(*kind, {"samples"}).value_or(0), NumberAt(*kind, {"killed"}).value_or(0),
+                        Printable(TextAt(*kind, {"confidence"})), megapixels("input_megapixels"),
+                        megapixels("output_megapixels"), Printable(TextAt(*kind, {"recipe"})),
+                        Printable(TextAt(*kind, {"codec"})), Printable(TextAt(*kind, {"plan"})));
   }
   return text;
 }

@@ -46,6 +46,8 @@ std::string LogAsText(const boost::json::value& log, const boost::json::value& j
 std::string BatchAsText(const boost::json::value& batch);
 // What POST /v1/plan answers: every way, and which one would be taken.
 std::string LadderAsText(const boost::json::value& plan);
+// What GET /v1/calibration answers.
+std::string CalibrationAsText(const boost::json::value& calibration);
 // One line without its end: "running (attempt 2)", or what a note says; "" when there is nothing to say.
 std::string EventAsText(std::string_view type, const boost::json::value& data);
 // " 42 %  3 of 12 ended, 2 running, 7 queued".

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "api/api.h"
+#include "app/calibration_file.h"
 #include "app/config.h"
 #include "app/invocation.h"
 #include "app/journal.h"
@@ -172,6 +173,7 @@ class Daemon {
   int Run() {
     while (!ended_ && loop_.run_one() > 0) {
     }
+    calibration_->Save();
     store_->Flush();
     if (journal_.get() != nullptr) {
       journal_->Tell();
@@ -198,8 +200,14 @@ class Daemon {
     artifacts_ = services_.Declare<store::Artifacts>({.name = "artifacts", .needs = {"data"}, .make = [this] {
                                                         return Kept(store::Artifacts::Open(data_->path));
                                                       }});
-    jobs_ = services_.Declare<jobs::JobService>(
-        {.name = "jobs", .needs = {"store", "session", "roots", "artifacts"}, .make = [this] { return OpenJobs(); }});
+    calibration_ = services_.Declare<CalibrationFile>(
+        {.name = "calibration",
+         .needs = {"data", "store", "session"},
+         .make = [this] { return OpenCalibration(); },
+         .bytes = [](const CalibrationFile& file) { return file.learning().calibration().bytes(); }});
+    jobs_ = services_.Declare<jobs::JobService>({.name = "jobs",
+                                                 .needs = {"store", "session", "roots", "artifacts", "calibration"},
+                                                 .make = [this] { return OpenJobs(); }});
     api_ = services_.Declare<api::Api>(
         {.name = "api", .needs = {"jobs", "artifacts", "session"}, .make = [this] { return MakeApi(); }});
     http_ = services_.Declare<http::Server>(
@@ -242,6 +250,19 @@ class Daemon {
     return session;
   }
 
+  Result<std::unique_ptr<CalibrationFile>> OpenCalibration() {
+    const auto& world = session_->world();
+    WEIR_ASSIGN(const std::string file, os::ProgramFileStamp(world.tools.ffmpeg));
+    const bool limits_allocations = world.launcher.walls().cgroups.backend() == os::MemoryBackend::kRlimit;
+    return std::make_unique<CalibrationFile>(
+        loop_, world.aside, data_->fd.get(),
+        jobs::LearningSettings{
+            .tool = world.tools.version + "|" + file, .limits_allocations = limits_allocations, .own_size = [] {
+              const auto own = os::ReadStatm(os::CurrentProcess());
+              return own ? own->resident : Bytes();
+            }});
+  }
+
   Result<std::unique_ptr<jobs::JobService>> OpenJobs() {
     // Recovery is worth lines as well.
     WEIR_ASSIGN(unheard_, store_->LastEventId());
@@ -257,7 +278,8 @@ class Daemon {
                                    .artifacts = *artifacts_,
                                    .tools = world.tools,
                                    .machine = world.machine,
-                                   .limits = world.limits},
+                                   .limits = world.limits,
+                                   .learning = &calibration_->learning()},
                                   settings_.order, settings_.service);
   }
 
@@ -564,6 +586,7 @@ class Daemon {
   Service<Session> session_;
   Service<store::MediaRoots> roots_;
   Service<store::Artifacts> artifacts_;
+  Service<CalibrationFile> calibration_;
   Service<jobs::JobService> jobs_;
   Service<api::Api> api_;
   Service<http::Server> http_;

@@ -50,11 +50,13 @@ Status CheckLogFile(const std::string& path) {
 }  // namespace
 
 Bytes OwnUseOf(const Config& config) {
-  constexpr Bytes kEmpty = Bytes::Mib(12);  // idle, with the caches of the store and of answers full
+  constexpr Bytes kEmpty = Bytes::Mib(12);   // idle, with the caches of the store and of answers full
+  constexpr Bytes kLearned = Bytes::Mib(3);  // 500 kinds of children, shown, and as a copy and a text while written
   constexpr std::uint64_t kWaitingJob = 640;
   constexpr std::uint64_t kConnection = 20 * 1024;  // with most of a header
   constexpr std::uint64_t kUnderstood = 8;          // a body as values: one batch is looked at at a time
-  const Bytes most = kEmpty + Bytes(kWaitingJob * config.most_queued) + Bytes(kConnection * config.connections) +
+  const Bytes most = kEmpty + kLearned + Bytes(kWaitingJob * config.most_queued) +
+                     Bytes(kConnection * config.connections) +
                      Bytes((kUnderstood + kBodiesAtOnce) * config.largest_body.count());
   // In whole MiB, so that a reload may raise a limit a little.
   return Bytes::Mib((most.count() >> 20U) + 1);

@@ -32,7 +32,7 @@ struct Simple {
   const char* help;
   const char* footer;
 };
-constexpr std::array<Simple, 15> kClients{{
+constexpr std::array<Simple, 16> kClients{{
     {"jobs", Kind::kJobs, "weir jobs [OPTIONS]", "List jobs of a server, newest first",
      "Example: weir jobs --state running --label event=spring"},
     {"show", Kind::kShow, "weir show ID", "Tell all about a job", "Example: weir show abcdefgh23456777"},
@@ -61,6 +61,9 @@ constexpr std::array<Simple, 15> kClients{{
     {"undrain", Kind::kUndrain, "weir undrain", "Let a drained server start jobs again", "Example: weir undrain"},
     {"top", Kind::kTop, "weir top [--once]", "Watch a server: budget, leases, running jobs, queue",
      "Looks once a second on a terminal; otherwise once. Ctrl-C ends it."},
+    {"calibration", Kind::kCalibration, "weir calibration [--reset]",
+     "How good a server's forecasts of memory are, and what it has learned about them",
+     "Errors are forecast / measured - 1. Example: weir calibration --json"},
 }};
 
 constexpr const char* kJobId = "the id of a job; \"weir jobs\" lists them";
@@ -157,7 +160,7 @@ struct ServerGrammar::Parts {
   std::vector<std::string> operands, labels, unlabel, outputs;
   std::string file, server, secret, priority, owner, key, state, recipe, limit, scopes, batch, target, shown,
       cancelled;
-  bool json = false, force = false, wait = false, once = false, write = false, plan = false;
+  bool json = false, force = false, wait = false, once = false, reset = false, write = false, plan = false;
   std::map<std::string, std::vector<std::string>> settings;  // by flag
   std::map<std::string, bool> switches;
 
@@ -345,6 +348,7 @@ struct ServerGrammar::Parts {
       }
     }
     client.once = once;
+    client.reset = reset;
     return client;
   }
 
@@ -516,6 +520,8 @@ ServerGrammar::ServerGrammar(CLI::App& app, const std::vector<std::string>& reci
       parts.AddSubmission(*command);
     } else if (simple.kind == Kind::kTop) {
       command->add_flag("--once", parts.once, "Look once, also on a terminal");
+    } else if (simple.kind == Kind::kCalibration) {
+      command->add_flag("--reset", parts.reset, "Forget it: forecasts are those of the formula again");
     }
     parts.AddClient(*command);
     parts.clients.emplace_back(simple.kind, command);

@@ -28,6 +28,14 @@ bool IsUtf8(std::string_view text) {
 
 json::value Count(Bytes bytes) { return bytes.count(); }
 
+json::object CorrectionAsJson(const media::Experience& experience) {
+  return {{"factor", experience.factor},
+          {"samples", experience.samples},
+          {"killed", experience.killed},
+          {"confidence", experience.confidence},
+          {"at_ceiling", experience.at_ceiling}};
+}
+
 }  // namespace
 
 json::string Text(std::string_view text) { return IsUtf8(text) ? json::string(text) : json::string(Printable(text)); }
@@ -96,6 +104,8 @@ json::object PlanAsJson(const media::Plan& plan) {
           {"time_ratio", plan.time_ratio},
           {"stream_copy", plan.stream_copy},
           {"in_company", plan.in_company},
+          {"prior_peak_bytes", Count(plan.forecast.prior)},
+          {"correction", CorrectionAsJson(plan.experience)},
           {"forecast_peak_bytes", Count(plan.forecast.peak)},
           {"lease_bytes", Count(plan.forecast.lease)},
           {"needed_bytes", Count(plan.forecast.needed)},

@@ -38,6 +38,7 @@ json::object OutcomeOf(const std::string& earlier, const StoredRequest& stored, 
   if (!account.attempts.empty()) {
     const auto& last = account.attempts.back();
     out["memory"] = json::object{{"forecast_peak_bytes", last.forecast.peak.count()},
+                                 {"prior_peak_bytes", last.forecast.prior.count()},
                                  {"lease_bytes", last.forecast.lease.count()},
                                  {"measured_peak_bytes", last.measured_peak.count()}};
     out["runs"] = AttemptsAsJson(account);

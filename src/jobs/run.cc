@@ -367,8 +367,11 @@ class Run::Impl {
       return End(std::move(ladder).error());
     }
     account_.ladder = *std::move(ladder);
+    if (world_.learning != nullptr) {
+      world_.learning->Correct(*ask_.request, account_.source, world_.ledger.largest_possible(), account_.ladder);
+    }
     auto chosen = media::ChoosePlan(account_.ladder, world_.ledger.largest_possible(),
-                                    std::min(ask_.plans_to_skip, account_.ladder.plans.size() - 1));
+                                    Learning::ToSkip(account_.ladder, ask_.plans_to_skip));
     if (!chosen) {
       Error refusal = std::move(chosen).error();
       refusal = std::move(refusal).With("budget_bytes", world_.ledger.budget().count());
@@ -466,6 +469,7 @@ class Run::Impl {
          .measured_peak = report.peak_tree,
          .cgroup_peak = report.cgroup_peak,
          .ending = workplace::RanOutOfMemory(report) ? "oom_killed" : process::NameOf(report.ending)});
+    Learn(report);
     work_stderr_ = report.stderr_text;
     working_ = false;
     if (EndedByCancel()) {
@@ -480,6 +484,18 @@ class Run::Impl {
     account_.work_time = world_.clock.Now() - work_started_;
     lease_ = {};
     Verify();
+  }
+
+  // From a kill at once; from a peak when the output is known to be right.
+  void Learn(const process::ChildReport& report) {
+    lesson_.reset();
+    if (world_.learning == nullptr) {
+      return;
+    }
+    lesson_ = world_.learning->LessonOf(*ask_.request, account_.source, plan(), lease_.size(), report);
+    if (lesson_ && lesson_->killed) {
+      world_.learning->Take(*std::exchange(lesson_, std::nullopt));
+    }
   }
 
   std::optional<Error> WorkFailure(const process::ChildReport& report) const {
@@ -623,6 +639,9 @@ class Run::Impl {
           .code = ErrorCode::kVerification,
           .detail = "the output is not what was asked for, and was not kept: " + account_.checks.FirstDifference()});
     }
+    if (lesson_) {
+      world_.learning->Take(*lesson_);
+    }
     if (const std::string complaint = media::DecodeErrors(work_stderr_); !complaint.empty()) {
       account_.ladder.notes.push_back("ffmpeg complained on the way: " + media::TellingLine(work_stderr_));
       Note(account_.ladder.notes.back());
@@ -716,6 +735,7 @@ class Run::Impl {
   bool digesting_ = false;
   bool settle_after_digest_ = false;
   std::optional<Error> digest_error_;
+  std::optional<Learning::Lesson> lesson_;  // of the child whose output is being checked
   std::string work_stderr_;
   media::ProgressParser progress_;
   memory::Plateau plateau_;

@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "jobs/admission.h"
+#include "jobs/learning.h"
 #include "media/plan.h"
 #include "media/progress.h"
 #include "media/recipe.h"
@@ -55,6 +56,7 @@ struct World {
   Tools tools;
   media::Machine machine;
   Limits limits;
+  Learning* learning = nullptr;  // nullptr: forecasts are the formula's
 };
 
 struct Ask {

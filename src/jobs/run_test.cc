@@ -90,6 +90,23 @@ TEST_F(RunTest, MakesACheckedOutputAndGivesEverythingBack) {
   EXPECT_EQ(launcher_->living(), 0U);
 }
 
+TEST_F(RunTest, ACheckedOutputTeachesThePeakThatTheKernelKnows) {
+  Learning learning({.tool = "test"});
+  MakeClip(clip_, 1);  // over before many samples are taken
+  for (const std::size_t runs : {1U, 2U}) {
+    World& world = MakeWorld(Bytes::Mib(400));
+    world.learning = &learning;
+    std::optional<Outcome> outcome;
+    JobRun run(world, CropTo("out" + std::to_string(runs) + ".mp4"), {},
+               [&](Outcome ended) { outcome = std::move(ended); });
+    const auto ended = Finish(run, outcome);
+    ASSERT_TRUE(ended && ended->status) << Describe(ended->status.error());
+    EXPECT_EQ(learning.summary().samples, runs);
+    EXPECT_EQ(ended->account.ladder.plans.at(*ended->account.chosen).experience.samples, runs - 1);
+    EXPECT_GT(ended->account.attempts.back().measured_peak, Bytes::Mib(44)) << "ffmpeg's libraries alone";
+  }
+}
+
 TEST_F(RunTest, TheDigestIsOfWhatAppeared) {
   std::optional<Outcome> outcome;
   Ask ask = CropTo("out.mp4");

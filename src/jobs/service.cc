@@ -41,7 +41,8 @@ JobService::Impl::Impl(JobService& owner, Parts parts, SchedulerSettings order, 
              .state = parts_.state,
              .tools = parts_.tools,
              .machine = parts_.machine,
-             .limits = parts_.limits},
+             .limits = parts_.limits,
+             .learning = parts_.learning},
       turn_(parts_.loop),
       retention_(parts_.loop),
       launch_again_(parts_.loop),
@@ -707,6 +708,7 @@ void JobService::Shutdown(std::chrono::milliseconds grace, std::function<void()>
   impl_->Shutdown(grace, std::move(done));
 }
 ServiceFigures JobService::figures() const { return impl_->figures(); }
+Learning* JobService::learning() const { return impl_->learning(); }
 Status JobService::Ask(Need need, std::function<void(Result<Grant>)> granted) {
   return impl_->Ask(std::move(need), std::move(granted));
 }

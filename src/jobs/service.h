@@ -129,6 +129,7 @@ class JobService final : private Admission {
     Tools tools;
     media::Machine machine;
     Limits limits;
+    Learning* learning = nullptr;
   };
   // All parts outlive the service. Takes up what an earlier life left: jobs that ran go back to the queue, or are
   // parked when that happened too often; results that had appeared already are recognised. Errors: of the store.
@@ -195,6 +196,7 @@ class JobService final : private Admission {
   // `done` when nothing runs and all is on disk.
   void Shutdown(std::chrono::milliseconds grace, std::function<void()> done);
   [[nodiscard]] ServiceFigures figures() const;
+  [[nodiscard]] Learning* learning() const;  // as given
 
  private:
   JobService(Parts parts, SchedulerSettings order, ServiceSettings settings);

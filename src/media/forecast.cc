@@ -16,6 +16,7 @@ constexpr double kMargin = 1.06;        // over the forecast; the worst forecast
 constexpr double kMarginFloor = 4.0;    // MiB: page tables and other kernel memory that a group is charged for
 constexpr double kDataMargin = 1.15;    // private address space is forecast less well: 10 % short at worst
 constexpr double kDataMarginFloor = 8.0;
+constexpr double kReservedPerResident = 1.25;  // encoders reserve up to a quarter more than they touch
 
 constexpr double kBias = 1.03;  // the fit is centred; too high costs a little budget, too low a killed child
 
@@ -235,10 +236,26 @@ Bytes SharedPages() { return Bytes::FromMib(std::floor(kLibraryPages) - 1); }
 
 void Settle(Need need, Forecast& forecast) {
   const double peak = (need.anonymous + kLibraryPages) * kBias;
-  forecast.peak = Bytes::FromMib(peak);
+  forecast.peak = forecast.prior = Bytes::FromMib(peak);
   forecast.anonymous = Bytes::FromMib(peak - kLibraryPages);
   forecast.lease = Bytes::FromMib(std::ceil(peak * kMargin + kMarginFloor));
   forecast.data_limit = Bytes::FromMib(std::ceil(need.data * kDataMargin + kDataMarginFloor));
+}
+
+void Correct(const Experience& experience, Forecast& forecast) {
+  // The floor stays in any case: what a group is charged for beside resident pages is not in measured peaks.
+  if (experience.samples + experience.killed == 0) return;
+  const double peak = std::max(forecast.prior.mib() * experience.factor, kLibraryPages);
+  const Bytes enough = Bytes::FromMib(std::ceil(peak + kMarginFloor));
+  const Bytes formula = forecast.lease;
+  forecast.peak = Bytes::FromMib(peak);
+  forecast.anonymous = Bytes::FromMib(peak - kLibraryPages);
+  forecast.lease = experience.is_safe ? enough : std::max(formula, enough);
+  // What is more than the formula says is private, with what encoders reserve beside it. Less does not lower the
+  // limit: address space that is never touched is in no measured peak.
+  if (forecast.lease > formula) {
+    forecast.data_limit += Bytes::FromMib(std::ceil(kReservedPerResident * (forecast.lease - formula).mib()));
+  }
 }
 
 void Settle(Need need, HelperCommand& command) {

@@ -58,8 +58,10 @@ Need NeedOfCopy(const VideoStream* video);
 Need NeedOfProbe(const InputLimits& limits);  // ffprobe, first pictures decoded
 Need NeedOfIndex(std::int64_t packets_read, std::int64_t packets_written);
 
-// Fills anonymous, peak, lease and data_limit; the rest is left alone.
+// Fills anonymous, peak, prior, lease and data_limit; the rest is left alone.
 void Settle(Need need, Forecast& forecast);
+// A settled forecast, corrected. A safe factor replaces the margin; another one only ever raises the lease.
+void Correct(const Experience& experience, Forecast& forecast);
 // For ffprobe.
 void Settle(Need need, HelperCommand& command);
 

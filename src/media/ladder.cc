@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cmath>
 #include <functional>
+#include <optional>
 #include <utility>
 #include <variant>
 
@@ -286,6 +287,8 @@ Ladder EncodeLadder(const Source& source, const Request& request, const VideoJob
   for (Rung& rung : RungsOf(job, source.cpus)) {
     Plan plan;
     plan.name = std::move(rung.name);
+    plan.method = job.codec + (job.codec == "h264" ? " " + ShapeOfPreset(job.preset).preset : "") + ", " +
+                  std::to_string(rung.decoder_threads) + " decoder threads";
     plan.arguments = InputArguments(source, rung.decoder_threads, seek.before);
     append(plan.arguments, {"-map", "0:" + std::to_string(video.index)});
     for (const AudioStream& stream : source.facts.audio) {
@@ -337,6 +340,37 @@ static Bytes NeededFor(const Plan& plan, const MediaFacts& facts) {
     needed = std::max(needed, check.lease);
   }
   return needed;
+}
+
+void CorrectForecasts(Ladder& ladder, const MediaFacts& facts, Bytes most,
+                      const std::function<Experience(const Plan&)>& of) {
+  bool any = false;
+  Plan* leanest = nullptr;          // that fits by the formula
+  Bytes formula;                    // its lease
+  std::optional<Bytes> least_safe;  // of the plans so far
+  for (Plan& plan : ladder.plans) {
+    if (!plan.in_company && plan.forecast.needed <= most) {
+      leanest = &plan;
+      formula = plan.forecast.lease;
+    }
+    const Experience& experience = plan.experience = of(plan);
+    Correct(experience, plan.forecast);
+    // One thread needs no more than several do with the same settings. It may never have run, and were it dropped for
+    // that, it never would.
+    if (plan.in_company && !experience.is_safe && experience.factor <= 1 && least_safe) {
+      plan.forecast.lease = std::min(plan.forecast.lease, *least_safe - Bytes::Mib(1));
+    }
+    if (experience.is_safe) {
+      least_safe = std::min(plan.forecast.lease, least_safe.value_or(plan.forecast.lease));
+    }
+    plan.forecast.needed = NeededFor(plan, facts);
+    any = any || (!plan.in_company && plan.forecast.needed <= most);
+  }
+  if (!any && leanest != nullptr) {
+    leanest->forecast.lease = std::max(formula, std::min(leanest->forecast.lease, most));
+    leanest->forecast.needed = NeededFor(*leanest, facts);
+  }
+  KeepStrictlyLeaner(ladder.plans);
 }
 
 Result<Ladder> BuildLadder(const Request& request, const MediaFacts& facts, const Machine& machine,

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,6 +34,7 @@ extern const char* const kProtocolAllowList;
 struct Forecast {
   Bytes anonymous;  // private memory at the peak
   Bytes peak;       // resident at the peak: anonymous plus library pages; compare with the measured peak
+  Bytes prior;      // the same as the formula alone says it, whatever was learned
   Bytes lease;      // peak with the safety margin: what is reserved and enforced
   Bytes needed;  // what must be there to start: the lease, or that of the largest check of the output if it is more
   // Private writable address space with the safety margin. Encoders reserve about a quarter more than they touch,
@@ -44,12 +46,24 @@ struct Forecast {
   Bytes output_reserve;           // what is set aside on disk: more than ordinary pictures take, less than that limit
 };
 
+// What measured peaks of children alike say about the formula's forecast.
+struct Experience {
+  double factor = 1.0;                   // of Forecast::prior
+  bool is_safe = false;                  // the factor has its own safety: no margin is needed
+  bool at_ceiling = false;               // more would be needed than a factor may be
+  std::size_t samples = 0;               // peaks of children that ended by themselves
+  std::size_t killed = 0;                // children that reached their limit
+  std::string_view confidence = "none";  // "none", "low", "fair", "good"; of static storage
+};
+
 struct Plan {
-  std::string name;  // rung: "2 frame threads", "sliced, lookahead 4", "copy"
+  std::string name;    // rung: "2 frame threads", "sliced, lookahead 4", "copy"
+  std::string method;  // what else its memory depends on: "h264 veryfast, 2 decoder threads"
   std::vector<std::string>
       arguments;  // after argv[0]; input is descriptor 3, progress descriptor 4, output "out.<ext>" in the folder
   std::string output_file;  // "out.mp4", in the working folder
   Forecast forecast;
+  Experience experience;
   Expectation expectation;
   double time_ratio = 1.0;               // against the first rung, as measured (docs/BENCHMARKS.md)
   double processors = 1.0;               // that it keeps busy while nothing else runs
@@ -90,6 +104,12 @@ Bytes SharedPages();
 // kOutputFormat.
 Result<Ladder> BuildLadder(const Request& request, const MediaFacts& facts, const Machine& machine,
                            const InputLimits& limits, const CutFacts& cut = {});
+// Forecasts of memory as experience says, of a ladder as BuildLadder made it: once, so that no correction is
+// corrected. Leases stay strictly falling: plans that are no longer leaner go. `most` is what a single lease could
+// ever have: where every plan fits it by the formula only, the leanest of those gets all of it, because who is never
+// let in never teaches better.
+void CorrectForecasts(Ladder& ladder, const MediaFacts& facts, Bytes most,
+                      const std::function<Experience(const Plan&)>& of);
 // True when BuildLadder wants CutFacts for this request.
 bool NeedsCutFacts(const Request& request, const MediaFacts& facts);
 

@@ -47,6 +47,7 @@ Result<Ladder> PlanThumbnail(const Source& source, const Request& request, const
   const Muxer muxer = MuxerOf(request.output);
   Plan plan;
   plan.name = "one picture";
+  plan.method = png ? "png" : "mjpeg";
   plan.costs = "none";
   const Seek seek = SeekTo(facts, at);
   plan.arguments = InputArguments(source, 1, seek.before);

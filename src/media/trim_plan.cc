@@ -172,6 +172,7 @@ Result<Ladder> PlanTrim(const Source& source, const Request& request, const Trim
 
   Plan plan;
   plan.name = audio.encoders == 0 ? "copy" : has_video ? "copy pictures, encode sound" : "encode sound";
+  plan.method = muxer.word;
   plan.costs = "none";
   plan.stream_copy = has_video || audio.encoders == 0;
   // Starts a millisecond early, and nothing from before that is let through: timestamps are rounded on the way here,

@@ -258,6 +258,10 @@ Correction Calibration::Of(const CalibrationKey& key) const {
   return found == records_.end() ? Correction() : found->second.correction;
 }
 
+void Calibration::ForEach(const std::function<void(const CalibrationKey&, const Correction&)>& call) const {
+  for (const auto& [key, record] : records_) call(key, record.correction);
+}
+
 CalibrationSummary Calibration::Summary() const {
   CalibrationSummary summary;
   summary.keys = records_.size();

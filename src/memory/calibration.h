@@ -5,6 +5,7 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -115,6 +116,9 @@ class Calibration {
 
   // Factor 1 for a key that is not known (or is not valid).
   [[nodiscard]] Correction Of(const CalibrationKey& key) const;
+
+  // All that are known, in the order of their keys.
+  void ForEach(const std::function<void(const CalibrationKey&, const Correction&)>& call) const;
 
   // Over all kept samples; needs some bytes for each while it runs.
   [[nodiscard]] CalibrationSummary Summary() const;

@@ -74,19 +74,24 @@ Result<std::string> FindProgram(const std::string& name_or_path) {
                   name_or_path);
 }
 
-Result<std::string> ProgramStamp(const std::string& path) {
+Result<std::string> ProgramFileStamp(const std::string& path) {
   struct stat status{};
   if (::stat(path.c_str(), &status) != 0) {
     return Fail(SystemError("cannot look at the program " + Quoted(path), errno, ErrorCode::kToolMissing));
   }
+  const auto number = [](auto value) { return std::to_string(value) + ":"; };
+  return path + ":" + number(status.st_dev) + number(status.st_ino) + number(status.st_size) +
+         number(status.st_mtim.tv_sec) + number(status.st_mtim.tv_nsec);
+}
+
+Result<std::string> ProgramStamp(const std::string& path) {
+  WEIR_ASSIGN(const std::string file, ProgramFileStamp(path));
   struct stat libraries{};
   const bool have_libraries = ::stat("/etc/ld.so.cache", &libraries) == 0;
   struct utsname kernel{};
   ::uname(&kernel);
-  const auto number = [](auto value) { return std::to_string(value) + ":"; };
-  return path + ":" + number(status.st_dev) + number(status.st_ino) + number(status.st_size) +
-         number(status.st_mtim.tv_sec) + number(status.st_mtim.tv_nsec) +
-         number(have_libraries ? libraries.st_mtim.tv_sec : 0) + static_cast<const char*>(kernel.release);
+  return file + std::to_string(have_libraries ? libraries.st_mtim.tv_sec : 0) + ":" +
+         static_cast<const char*>(kernel.release);
 }
 
 std::string OwnFolderOf(const std::string& program) {

@@ -11,6 +11,9 @@ namespace weir::os {
 // links resolved. Errors: kToolMissing, with where it was looked for.
 Result<std::string> FindProgram(const std::string& name_or_path);
 
+// Changes whenever the file does. Errors: kToolMissing.
+Result<std::string> ProgramFileStamp(const std::string& path);
+
 // Changes whenever the file, the dynamic linker's cache or the running kernel changes: what was found out about
 // a program holds as long as its stamp is the same.
 Result<std::string> ProgramStamp(const std::string& path);

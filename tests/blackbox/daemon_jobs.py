@@ -205,7 +205,7 @@ class Results(DaemonCase):
         self.assertTrue(measured, self.job(accepted['id'])['memory'])
         job = self.ends(accepted['id'])
         self.assertEqual((job['plan']['name'], job['plan']['lease_bytes']), (way['name'], way['lease_bytes']))
-        self.assertEqual(set(job['memory']), {'forecast_peak_bytes', 'lease_bytes', 'measured_peak_bytes'})
+        self.assertEqual(set(job['memory']), {'forecast_peak_bytes', 'prior_peak_bytes', 'lease_bytes', 'measured_peak_bytes'})
 
     def test_memory_over_time(self):
         daemon = self.serve(scenario='slow-real', slots=1)

@@ -365,6 +365,18 @@ const std::array kScenarios = {
                sigtimedwait(&set, nullptr, &limit);
                _exit(1);
              }},
+    Scenario{"eat-pass", "the real program; where it makes a file, after N=64 MiB of private memory for 0.3 s",
+             [](const Play& play) {
+               const std::uint64_t size = play.Number(0, 64);
+               if (play.output.empty()) {
+                 BecomeReal(play);
+               }
+               if (!Eat(size, MAP_PRIVATE)) {
+                 RefusedMemory(size);
+               }
+               Sleep(std::chrono::milliseconds(300));
+               BecomeReal(play);
+             }},
     Scenario{"slow-eat", "N=64 MiB more each 100 ms, with progress, for ever",
              [](const Play& play) {
                const std::uint64_t step = play.Number(0, 64);
