@@ -21,8 +21,12 @@ boost::json::object ParsedObject(const std::string& document);
 
 // As ErrorAsJson, with "cause".
 boost::json::object FailureAsJson(const Error& error);
-// `earlier`: the document before this attempt; what counts attempts is taken over from it.
-boost::json::object OutcomeOf(const std::string& earlier, const StoredRequest& stored, const Account& account);
+// `earlier`: the document before; what counts attempts is taken over from it, and what is known of those before
+// `attempt`.
+boost::json::object OutcomeOf(const std::string& earlier, const StoredRequest& stored, int attempt,
+                              const Account& account);
+// The same with the sentence of the last decision; "" changes nothing.
+std::string WithDecision(const std::string& outcome, const std::string& decision);
 
 // Which file was to appear.
 struct Promised {
@@ -33,6 +37,8 @@ std::optional<Promised> PromisedIn(const std::string& outcome);
 
 // How often a leaner plan was tried already.
 int LeanerTries(const std::string& outcome);
+// How often it was tried again after a pause.
+int LaterTries(const std::string& outcome);
 // How long the pause is that was decided last; zero: none was.
 std::chrono::milliseconds LastPause(const std::string& outcome, const ServiceSettings& settings);
 // Counts one more failure into `outcome`. The pause until the next attempt; nullopt: there is to be none.

@@ -86,6 +86,7 @@ struct Account {
   media::MediaFacts source;
   media::Ladder ladder;
   std::optional<std::size_t> chosen;  // index into ladder.plans
+  std::optional<Reason> reason;       // of what was granted last; while it works, of `chosen` (the way reason->way)
   std::optional<Error> refusal;       // forecast only: why no plan fits
   std::vector<Attempt> attempts;      // the last one made the output
   media::CheckReport checks;

@@ -70,7 +70,10 @@ struct BatchView {
 
 struct Live {  // of a job that is not final
   WaitingFor waiting_for = WaitingFor::kNothing;
-  std::optional<std::size_t> position;  // among those that wait for a slot
+  Wait wait;                                             // where it was asked for: see waiting_for
+  std::optional<WallTime> waiting_since, waiting_until;  // the dates of its instants
+  std::string decision;                                  // the sentence of the last one; "" when not of this life
+  std::optional<std::size_t> position;                   // among those that wait for a slot
   std::optional<media::Progress> progress;
   std::optional<MediaTime> length;  // of the output
   std::int64_t frames = 0;          // forecast; 0: unknown
@@ -98,6 +101,7 @@ struct RunningChild {
   Bytes lease;
   Bytes memory;
   SteadyTime since{};
+  Wait wait;  // of its next step
 };
 struct ServiceFigures {
   std::vector<RunningChild> running;

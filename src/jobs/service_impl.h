@@ -80,6 +80,7 @@ class JobService::Impl {
   // --- service.cc
 
   Bytes LeaseOf(const ActiveJob& job) const;
+  std::optional<WallTime> DateOf(std::optional<SteadyTime> instant) const;
   JobView ViewOf(const ActiveJob& job) const;
   // Of one that is not awake. Its place in the line takes a walk along it.
   JobView ViewOf(store::JobRecord record, bool with_position) const;
@@ -115,6 +116,8 @@ class JobService::Impl {
   void LaunchAgain(const std::string& id);
   void Begin(ActiveJob& job);
   RunHooks HooksOf(const std::string& id);
+  // Its work begins, by the plan that was chosen: what for.
+  void TellStart(ActiveJob& job, const Account& account);
   void PublishWhenWritten(const std::string& id, const Account& account, std::function<void(Status)> go);
   void Ended(const std::string& id, Outcome outcome);
   // `why` of a failure, for those who read the log.
