@@ -31,7 +31,10 @@ void AddSystemSchemas(json::object& schemas) {
                                 {"plan", Text()},
                                 {"lease_bytes", Whole()},
                                 {"memory_bytes", Whole()},
-                                {"seconds", Number()}}))},
+                                {"seconds", Number()},
+                                {"waiting", Described(OrNull(Ref("Waiting")),
+                                                      "Its next step, for memory or disk or a "
+                                                      "processor.")}}))},
        {"queue", Object({{"waiting", Whole()},
                          {"running", Whole()},
                          {"needs_waiting", Described(Whole(), "Steps that wait for memory or disk.")},

@@ -189,6 +189,8 @@ ServiceFigures JobService::Impl::figures() const {
   ServiceFigures figures;
   figures.scheduler = scheduler_.figures();
   figures.draining = scheduler_.draining();
+  figures.work_waits = work_waits_;
+  figures.attempts = attempts_;
   for (const auto& [id, job] : book_.awake()) {
     figures.unsaved += job.unsaved.empty() ? 0U : 1U;
     if (job.run) {

@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "jobs/histogram.h"
 #include "jobs/run.h"
 #include "jobs/scheduler.h"
 #include "media/progress.h"
@@ -108,6 +109,8 @@ struct ServiceFigures {
   SchedulerFigures scheduler;
   std::vector<std::int64_t> by_state;  // index: JobState
   bool draining = false;
+  Histogram work_waits;     // how long work waited for what it got, since the start
+  Histogram attempts;       // how long attempts took, from their slot to their end
   std::size_t unsaved = 0;  // jobs whose last change could not be written yet
 };
 

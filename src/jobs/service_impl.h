@@ -148,6 +148,7 @@ class JobService::Impl {
   // Ended jobs about which something is on its way to the disk, with what was asked about them meanwhile.
   std::map<std::string, std::vector<std::function<void()>>> ended_writes_;
   std::size_t accepting_ = 0;  // jobs of batches that are being looked at
+  Histogram work_waits_, attempts_;
   bool turn_posted_ = false;
   bool stopping_ = false;
   std::function<void()> on_stopped_;

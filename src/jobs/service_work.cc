@@ -307,6 +307,7 @@ void JobService::Impl::Ended(const std::string& id, Outcome outcome) {
   boost::asio::post(parts_.loop, [run = std::shared_ptr<Run>(std::move(job->run))] {});
   scheduler_.Remove(id);
   job->lease = {};
+  attempts_.Add(parts_.clock.Now() - job->began);
   TakeTurn();
   if (job->foreign) {
     return Leave(id);

@@ -35,7 +35,7 @@ class OneJob(DaemonCase):
         for event in events:
             self.assertEqual(event['data']['job'], job)
             self.assertEqual(event['id'] is None, event['event'] == 'progress', event)
-            self.assertIn(event['event'], ('state', 'progress', 'note'))
+            self.assertIn(event['event'], ('state', 'progress', 'note', 'decision'))
         for event in events:
             if event['event'] == 'state':
                 self.assertRegex(event['data']['time'], r'^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$')
