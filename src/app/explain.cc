@@ -248,7 +248,7 @@ std::string ExplanationAsText(const json::value& job, const json::value& log, co
   }
   const auto* plan = At(job, {"plan"});
   const auto* memory = At(job, {"memory"});
-  const bool works = !HasEnded(TextAt(job, {"state"})) && TextAt(job, {"state"}) != "queued";
+  const bool works = TextAt(job, {"state"}) == "running";
   if (works && plan != nullptr && plan->is_object() && memory != nullptr && memory->is_object()) {
     text += Field("now", Printable(TextAt(*plan, {"name"})) + ": " + UseText(*memory, "measured so far "));
   }
@@ -259,9 +259,13 @@ std::string ExplanationAsText(const json::value& job, const json::value& log, co
   if (const auto checks = NumberAt(job, {"checks"})) {
     text += Field("checks", fmt::format("{:.0f} passed", *checks));
   }
-  const auto failure = TextAt(job, {"failure", "detail"});
-  text += Field("failure", Printable(failure));
-  text += Field("decision", Printable(TextAt(job, {"decision"})));
+  // What the history says already is not said again.
+  for (const auto& [field, said] : {std::pair("failure", Printable(TextAt(job, {"failure", "detail"}))),
+                                    std::pair("decision", Printable(TextAt(job, {"decision"})))}) {
+    if (text.find(said) == std::string::npos) {
+      text += Field(field, said);
+    }
+  }
   if (const auto waits = TextAt(job, {"waiting", "reason"}); !waits.empty()) {
     const auto since = TextAt(job, {"waiting", "since"});
     text += Field(

@@ -42,7 +42,8 @@ struct ActiveJob {
   std::optional<MediaTime> length;  // of the output
   std::int64_t frames = 0;          // forecast; 0: unknown
   Bytes lease;
-  Bytes memory;  // highest sampled so far, of the working child
+  Bytes memory;    // highest sampled so far, of the working child
+  Bytes resident;  // sampled last, of whatever child it has
   Timeline timeline{128};
   SteadyTime began{};
   SteadyTime told{};          // when watchers last heard of progress

@@ -36,6 +36,9 @@ std::string Room(const Reason& reason) {
   if (reason.processors > 0) {
     text += " and " + Number(reason.idle) + " of " + Number(reason.processors) + " processors idle";
   }
+  if (reason.alike > 1) {
+    text += ", planned for " + std::to_string(reason.alike) + " side by side";
+  }
   return text;
 }
 
@@ -62,8 +65,7 @@ std::string Because(const Reason& reason, const WayName& name) {
     case PassedFor::kProcessors:
       return Room(reason) + "; " + other + " keeps more of them busy";
     case PassedFor::kCompany:
-      return Count(reason.alike, "job is", "jobs are") + " to work side by side, and " + Room(reason) + "; " + other +
-             " is for one alone";
+      return Room(reason) + "; " + other + " is for one alone";
     case PassedFor::kYield:
       return Room(reason) + "; " + other + " does less in its time, or makes a larger file";
     case PassedFor::kBudget:

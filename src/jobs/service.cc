@@ -194,11 +194,12 @@ ServiceFigures JobService::Impl::figures() const {
   for (const auto& [id, job] : book_.awake()) {
     figures.unsaved += job.unsaved.empty() ? 0U : 1U;
     if (job.run) {
+      const Bytes lease = LeaseOf(job);
       figures.running.push_back({.job = id,
                                  .recipe = job.record.recipe,
                                  .plan = job.plan,
-                                 .lease = LeaseOf(job),
-                                 .memory = job.memory,
+                                 .lease = lease,
+                                 .memory = lease > Bytes() ? job.resident : Bytes(),
                                  .since = job.began,
                                  .wait = scheduler_.WaitOf(id)});
     }

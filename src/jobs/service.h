@@ -99,8 +99,8 @@ struct RunningChild {
   std::string job;
   std::string recipe;
   std::string plan;
-  Bytes lease;
-  Bytes memory;
+  Bytes lease;   // zero while it waits for its next step
+  Bytes memory;  // of its children as sampled last; zero while it waits
   SteadyTime since{};
   Wait wait;  // of its next step
 };

@@ -19,6 +19,7 @@ using store::JobState;
 constexpr std::chrono::milliseconds kProgressPeriod{250};
 constexpr std::chrono::seconds kLaunchAgain{1};
 constexpr std::size_t kLongestReason = 1000;
+constexpr std::chrono::milliseconds kWorthTelling{100};
 
 std::string NextTry(const std::string& outcome, std::chrono::milliseconds pause, const ServiceSettings& settings) {
   const auto times = [](int tries, int most) {
@@ -73,6 +74,7 @@ void JobService::Impl::Turn() {
     if (asked) {
       if (ActiveJob* job = book_.Find(granted->first)) {
         job->lease = granted->second ? granted->second->lease.size() : Bytes();
+        job->resident = {};
       }
       boost::asio::post(parts_.loop, [then = std::move(asked.mapped()),
                                       grant = std::make_shared<Result<Grant>>(std::move(granted->second))] {
@@ -215,6 +217,7 @@ RunHooks JobService::Impl::HooksOf(const std::string& id) {
   };
   hooks.on_memory = [this, id](Bytes resident, Bytes lease) {
     if (ActiveJob* job = book_.Find(id)) {
+      job->resident = resident;
       job->timeline.Add(parts_.clock.Now(), resident, lease);
       book_.WriteHeld(*job);
     }
@@ -235,10 +238,14 @@ void JobService::Impl::TellStart(ActiveJob& job, const Account& account) {
   if (!account.reason || account.reason->way > *account.chosen) {
     return book_.Touch(job);
   }
+  work_waits_.Add(account.reason->waited);
   const Reason reason =
       InLadder(*account.reason, *account.chosen - account.reason->way, plans, parts_.ledger.largest_possible());
   const WayName name = [&](std::size_t way) { return plans[way].name; };
   job.decision = Sentence(reason, name);
+  if (const Duration before = account.waited - account.reason->waited; before >= kWorthTelling) {
+    job.decision += "; the steps before had waited " + InSeconds(before);
+  }
   book_.Tell(job, "decision", job.decision, {{"decision", ReasonAsJson(reason, name)}});
 }
 
