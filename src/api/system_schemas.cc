@@ -29,8 +29,8 @@ void AddSystemSchemas(json::object& schemas) {
        {"running", List(Object({{"job", Ref("Id")},
                                 {"recipe", Ref("RecipeName")},
                                 {"plan", Text()},
-                                {"lease_bytes", Whole()},
-                                {"memory_bytes", Whole()},
+                                {"lease_bytes", Described(Whole(), "0 while its next step waits.")},
+                                {"memory_bytes", Described(Whole(), "Measured last; 0 while its next step waits.")},
                                 {"seconds", Number()},
                                 {"waiting", Described(OrNull(Ref("Waiting")),
                                                       "Its next step, for memory or disk or a "
