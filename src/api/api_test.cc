@@ -637,7 +637,8 @@ TEST(System, MetricsAreOfTheTextFormat) {
     if (words.starts_with("# TYPE ")) {
       EXPECT_TRUE(described.insert(words.substr(7, words.find(' ', 7) - 7)).second) << words;
     } else if (!words.starts_with("#")) {
-      EXPECT_TRUE(values.emplace(words.substr(0, words.rfind(' ')), words.substr(words.rfind(' ') + 1)).second) << words;
+      EXPECT_TRUE(values.emplace(words.substr(0, words.rfind(' ')), words.substr(words.rfind(' ') + 1)).second)
+          << words;
     }
   }
   EXPECT_EQ(values["weir_work_wait_seconds_bucket{le=\"0.01\"}"], "0");

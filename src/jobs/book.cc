@@ -103,7 +103,7 @@ void Book::Save(ActiveJob& job, const std::string& type, const std::string& note
     job.unsaved.push_back({.event = std::move(event), .earlier = std::move(earlier), .then = std::move(then)});
     return;
   }
-  Write(job, std::move(event), std::move(earlier), std::move(then), with_timeline);
+  Write(job, event, earlier, std::move(then), with_timeline);
 }
 
 void Book::Tell(ActiveJob& job, const std::string& type, const std::string& note, const boost::json::object& more) {
@@ -121,8 +121,8 @@ void Book::WriteHeld(ActiveJob& job) {
   }
 }
 
-void Book::Write(ActiveJob& job, std::optional<store::EventRecord> event, std::vector<store::EventRecord> earlier,
-                 std::function<void()> then, bool with_timeline) {
+void Book::Write(ActiveJob& job, const std::optional<store::EventRecord>& event,
+                 const std::vector<store::EventRecord>& earlier, std::function<void()> then, bool with_timeline) {
   store::Change change{.kind = store::Change::Kind::kUpdate,
                        .job = job.record,
                        .only_if_attempt = {},
@@ -184,7 +184,7 @@ void Book::WriteUnsaved() {
     }
     for (auto& [id, job] : jobs_) {
       for (auto& unsaved : std::exchange(job.unsaved, {})) {
-        Write(job, std::move(unsaved.event), std::move(unsaved.earlier), std::move(unsaved.then), true);
+        Write(job, unsaved.event, unsaved.earlier, std::move(unsaved.then), true);
       }
     }
   }));

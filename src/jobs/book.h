@@ -118,8 +118,8 @@ class Book {
   boost::asio::awaitable<void> Changed(std::string id, std::uint64_t version, SteadyTime until);
 
  private:
-  void Write(ActiveJob& job, std::optional<store::EventRecord> event, std::vector<store::EventRecord> earlier,
-             std::function<void()> then, bool with_timeline);
+  void Write(ActiveJob& job, const std::optional<store::EventRecord>& event,
+             const std::vector<store::EventRecord>& earlier, std::function<void()> then, bool with_timeline);
   void WriteUnsaved();
   void WakeWatchers();
 
