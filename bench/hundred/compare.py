@@ -64,7 +64,7 @@ def make_clip(path, seconds):
     subprocess.run(
         ["ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", f"testsrc2=s=1920x1080:r=30:d={seconds}", "-f", "lavfi",
          "-i", f"anoisesrc=c=pink:r=48000:a=0.2:d={seconds}", "-vf", "noise=alls=2:allf=t,format=yuv420p", "-c:v", "libx264",
-         "-preset", "fast", "-crf", "23", "-g", "60", "-c:a", "copy", "-movflags", "+faststart", str(path)],
+         "-preset", "fast", "-crf", "23", "-g", "60", "-c:a", "aac", "-b:a", "128k", "-movflags", "+faststart", str(path)],
         check=True)
 
 
@@ -131,7 +131,7 @@ def with_xargs(options, folder, clip, at_once, threads):
     home.mkdir()
     given = [] if threads == "auto" else ["-threads", threads]
     command = ["ffmpeg", "-nostdin", "-v", "error", *given, "-i", str(clip), "-vf", "crop=ih*9/16:ih,scale=1080:1920", "-c:v",
-               "libx264", "-preset", "veryfast", "-crf", "23", *given, "-c:a", "aac", "-b:a", "128k", "-movflags", "+faststart"]
+               "libx264", "-preset", "veryfast", "-crf", "23", *given, "-c:a", "copy", "-movflags", "+faststart"]
     line = " ".join(f"'{word}'" for word in command) + f" '{home}/'{{}}.mp4"
     began = time.monotonic()
     child = subprocess.Popen(f"seq {options.jobs} | xargs -P {at_once} -I {{}} {line}", shell=True)

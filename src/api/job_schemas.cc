@@ -29,7 +29,7 @@ std::vector<std::string> CauseNames() {
 std::vector<std::string> ReasonNames() {
   using enum jobs::WaitingFor;
   std::vector<std::string> names;
-  for (const auto reason : {kSlot, kProcessor, kMemory, kDisk, kTime, kPause, kDrain}) {
+  for (const auto reason : {kSlot, kProcessor, kMemory, kDisk, kTime, kPause, kDrain, kPressure}) {
     names.emplace_back(jobs::NameOf(reason));
   }
   return names;
@@ -38,7 +38,7 @@ std::vector<std::string> ReasonNames() {
 std::vector<std::string> PassedNames() {
   using enum jobs::PassedFor;
   std::vector<std::string> names;
-  for (const auto reason : {kMemory, kProcessors, kCompany, kYield, kBudget, kFailed}) {
+  for (const auto reason : {kMemory, kProcessors, kCompany, kYield, kBudget, kFailed, kEarlier}) {
     names.emplace_back(jobs::NameOf(reason));
   }
   return names;
@@ -67,13 +67,15 @@ json::object WaitingSchema() {
 }
 
 json::object DecisionSchema() {
-  const auto passed =
-      Object({{"plan", Text(1)},
-              {"required_bytes", Whole()},
-              {"why", Described(OneOf(PassedNames()),
-                                "It needs more memory than there was for it; keeps more processors busy "
-                                "than were idle; is for a job alone; does no more for its time and the "
-                                "size of its output; could never be leased; failed before.")}});
+  const auto passed = Object(
+      {{"plan", Text(1)},
+       {"required_bytes", Whole()},
+       {"why",
+        Described(
+            OneOf(PassedNames()),
+            "It needs more memory than there was for it; keeps more processors busy "
+            "than were idle; is for a job alone; does no more for its time and the "
+            "size of its output; could never be leased; failed or made room before; was passed over before.")}});
   return Object({{"plan", Text(1)},
                  {"way", Described(Whole(1), "From 1, of all ways.")},
                  {"ways", Whole(1)},

@@ -202,7 +202,7 @@ std::string Metrics(const SystemView& view) {
   Metric(text, "weir_steps_waiting", "gauge", "Steps of running jobs that wait for memory or disk.",
          static_cast<double>(view.figures.scheduler.needs_waiting));
   using enum jobs::WaitingFor;
-  for (const auto what : {kMemory, kDisk, kProcessor}) {
+  for (const auto what : {kMemory, kDisk, kProcessor, kPressure}) {
     Metric(text, "weir_steps_waiting_for", "gauge",
            what == kMemory ? "Steps of running jobs that wait, by what for." : nullptr,
            static_cast<double>(WaitingSteps(view, what)), std::string("{reason=\"") + jobs::NameOf(what) + "\"}");

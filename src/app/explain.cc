@@ -170,6 +170,9 @@ std::string Help(const json::value& job) {
   if (what == "pause") {
     return "\"weir resume " + id + "\"";
   }
+  if (what == "pressure") {
+    return "less memory in use on the machine, or the end of what works";
+  }
   return what == "drain" ? "\"weir undrain\"" : "";
 }
 

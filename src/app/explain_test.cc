@@ -94,9 +94,10 @@ TEST(Explain, WhatAWaitingJobWaitsForAndWhatWouldHelp) {
               HasSubstr("goes on at 2026-01-05T10:00:15.000Z"));
   EXPECT_THAT(with(R"({"for":"pause","reason":"it is paused","since":null})"), HasSubstr("weir resume j"));
   EXPECT_THAT(with(R"({"for":"drain","reason":"r","since":null})"), HasSubstr("weir undrain"));
+  EXPECT_THAT(with(R"({"for":"pressure","reason":"r","since":null})"), HasSubstr("less memory in use"));
   // Of a later server.
-  EXPECT_THAT(with(R"({"for":"pressure","reason":"the machine is full","since":null})"),
-              EndsWith("  waits     for pressure: the machine is full\n"));
+  EXPECT_THAT(with(R"({"for":"weather","reason":"it rains","since":null})"),
+              EndsWith("  waits     for weather: it rains\n"));
 }
 
 TEST(Explain, WhatWorksShowsHowFarItIs) {

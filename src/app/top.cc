@@ -137,7 +137,7 @@ std::string Child(const json::value& child, const Widths& widths) {
 // What steps of running jobs wait for: how many for each, with the sentence of the first.
 std::vector<std::string> Waits(const std::vector<const json::value*>& running) {
   std::vector<std::string> parts;
-  for (const char* what : {"memory", "disk", "processor"}) {
+  for (const char* what : {"memory", "disk", "processor", "pressure"}) {
     std::size_t count = 0;
     std::string first;
     for (const auto* child : running) {

@@ -49,9 +49,11 @@ struct ActiveJob {
   SteadyTime told{};          // when watchers last heard of progress
   std::uint64_t version = 0;  // of all versions of all jobs, its own last
 
-  bool ending = false;   // the last change is on its way to the disk
-  bool leaving = false;  // shutdown: back to the queue
-  bool foreign = false;  // see Book
+  bool ending = false;     // the last change is on its way to the disk
+  bool leaving = false;    // shutdown: back to the queue
+  bool foreign = false;    // see Book
+  bool suspended = false;  // stands still for want of memory, not because somebody asked
+  std::string yields;      // why its work is being ended and goes back to the queue; "" when it is not
   std::optional<Error> cancelled;
   std::vector<Answer> cancels;                    // who asked for it
   std::vector<std::function<void()>> afterwards;  // asked while `ending`, of the ended job

@@ -27,7 +27,10 @@ std::string Count(std::size_t count, const char* one, const char* many) {
 }
 
 const char* InVain(WaitingFor what) {
-  return what == WaitingFor::kDisk ? "disk" : what == WaitingFor::kProcessor ? "a processor" : "memory";
+  return what == WaitingFor::kDisk        ? "disk"
+         : what == WaitingFor::kProcessor ? "a processor"
+         : what == WaitingFor::kPressure  ? "less pressure on memory"
+                                          : "memory";
 }
 
 // What there was to choose with.
@@ -42,11 +45,13 @@ std::string Room(const Reason& reason) {
   return text;
 }
 
-// The one that tells most: that could have been had, else the first.
+// The one that tells most: that could have been had; else what had been tried; else the first.
 const PassedWay& Telling(const std::vector<PassedWay>& passed) {
-  const auto had = std::ranges::find_if(
-      passed, [](const PassedWay& way) { return way.why != PassedFor::kBudget && way.why != PassedFor::kFailed; });
-  return had != passed.end() ? *had : passed.front();
+  const auto had = std::ranges::find_if(passed, [](const PassedWay& way) {
+    return way.why != PassedFor::kBudget && way.why != PassedFor::kFailed && way.why != PassedFor::kEarlier;
+  });
+  const auto failed = std::ranges::find(passed, PassedFor::kFailed, &PassedWay::why);
+  return had != passed.end() ? *had : failed != passed.end() ? *failed : passed.front();
 }
 
 std::string Because(const Reason& reason, const WayName& name) {
@@ -71,18 +76,25 @@ std::string Because(const Reason& reason, const WayName& name) {
     case PassedFor::kBudget:
       return Room(reason) + "; " + other + " needs " + ToString(way.memory) + ", more than there can ever be";
     case PassedFor::kFailed:
-      return "an attempt failed with " + other + ", and " + Room(reason);
+      return Room(reason) + "; an earlier try with " + other + " failed, or had to make room";
+    case PassedFor::kEarlier:
+      return Room(reason) + "; " + other + " had been passed over before";
   }
   return {};
 }
 
 }  // namespace
 
-Reason InLadder(Reason reason, std::size_t first, std::span<const media::Plan> plans, Bytes most) {
+Reason InLadder(Reason reason, std::size_t first, std::span<const media::Plan> plans, Bytes most,
+                const std::function<bool(std::size_t way)>& failed) {
   std::vector<PassedWay> passed;
   for (std::size_t i = 0; i < first; ++i) {
     const Bytes needed = plans[i].forecast.needed;
-    passed.push_back({.way = i, .memory = needed, .why = needed > most ? PassedFor::kBudget : PassedFor::kFailed});
+    passed.push_back({.way = i,
+                      .memory = needed,
+                      .why = needed > most ? PassedFor::kBudget
+                             : failed(i)   ? PassedFor::kFailed
+                                           : PassedFor::kEarlier});
   }
   for (PassedWay way : reason.passed) {
     way.way += first;
@@ -134,6 +146,8 @@ std::string Sentence(const Wait& wait) {
       return "it is paused";
     case WaitingFor::kDrain:
       return "the server finishes what runs and starts nothing new";
+    case WaitingFor::kPressure:
+      return "memory is short, and nothing new begins while " + Count(wait.holders, "job works", "jobs work");
   }
   return {};
 }
@@ -193,6 +207,9 @@ std::optional<json::object> WaitAsJson(const Wait& wait, std::optional<WallTime>
   }
   if (wait.what == WaitingFor::kSlot || wait.what == WaitingFor::kDrain) {
     out["slots"] = static_cast<std::uint64_t>(wait.all);
+    out["holders"] = wait.holders;
+  }
+  if (wait.what == WaitingFor::kPressure) {
     out["holders"] = wait.holders;
   }
   return out;

@@ -18,8 +18,9 @@ namespace weir::jobs {
 using WayName = std::function<std::string(std::size_t way)>;
 
 // What was decided about some ways of a ladder, from the one numbered `first` on, as a decision about all of them.
-// `most`: the largest lease that there could ever be.
-Reason InLadder(Reason reason, std::size_t first, std::span<const media::Plan> plans, Bytes most);
+// `most`: the largest lease that there could ever be; `failed`: of a way before `first`, see PassedFor.
+Reason InLadder(Reason reason, std::size_t first, std::span<const media::Plan> plans, Bytes most,
+                const std::function<bool(std::size_t way)>& failed);
 
 // `started with 1 thread (198.0 MiB, way 4 of 11) because 212.0 MiB were free and 1 of 2 processors idle; "2 frame
 // threads" needs 305.0 MiB`. Of the ways that were passed over the first is named that could have been had.

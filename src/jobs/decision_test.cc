@@ -262,6 +262,28 @@ TEST_F(DecisionTest, TheSinceOfAWaitIsThatOfItsReason) {
   EXPECT_EQ(scheduler_->WaitOf("b").since, clock_.Now());
 }
 
+TEST_F(DecisionTest, WhatIsHeldForWantOfMemoryWaitsForThat) {
+  StartSome(2, 4, 3);
+  ASSERT_TRUE(scheduler_->Enqueue({.id = "queued"}));
+  Ask("a", {{.memory = kMib(10)}});
+  Granted("a");
+  scheduler_->SetHeld(true);
+  Ask("b", {{.memory = kMib(10)}});
+  NoneGranted();
+  const Wait wait = scheduler_->WaitOf("b");
+  EXPECT_EQ(wait.what, WaitingFor::kPressure);
+  EXPECT_EQ(wait.holders, 1U);
+  EXPECT_FALSE(wait.until);
+  EXPECT_EQ(Sentence(wait), "memory is short, and nothing new begins while 1 job works");
+  EXPECT_EQ(scheduler_->WaitOf("queued").what, WaitingFor::kPressure);
+  EXPECT_EQ(scheduler_->WaitOf("queued").holders, 2U);
+  clock_.Advance(seconds(2));
+  scheduler_->SetHeld(false);
+  const Reason reason = Granted("b");
+  EXPECT_EQ(reason.waited_for, WaitingFor::kPressure);
+  EXPECT_THAT(Sentence(reason, NameOfWay), HasSubstr(" after 2 s of waiting, at last for less pressure on memory, "));
+}
+
 TEST_F(DecisionTest, WhoOvertakesSaysSo) {
   StartSome(3, 0);
   Ask("a", {{.memory = kMib(900)}}, false);
@@ -297,41 +319,45 @@ TEST_F(DecisionTest, JobsWithoutASlotWaitForWhatTheirStateSays) {
 }
 
 TEST(Decision, OfSomeWaysOfALadderIsOneAboutAllOfThem) {
-  std::vector<media::Plan> plans(4);
+  std::vector<media::Plan> plans(5);
   const std::vector<std::pair<const char*, std::uint64_t>> ways{
-      {"huge", 900}, {"failed", 400}, {"good", 300}, {"lean", 90}};
+      {"huge", 900}, {"failed", 400}, {"skipped", 350}, {"good", 300}, {"lean", 90}};
   for (std::size_t i = 0; i < plans.size(); ++i) {
     plans[i].name = ways[i].first;
     plans[i].forecast.needed = kMib(ways[i].second);
   }
+  const auto failed = [](std::size_t way) { return way == 1; };
   const Reason reason = InLadder({.way = 1,
                                   .ways = 2,
                                   .memory = kMib(90),
                                   .available = kMib(100),
                                   .passed = {{.way = 0, .memory = kMib(300), .why = PassedFor::kMemory}}},
-                                 2, plans, kMib(500));
-  EXPECT_EQ(reason.way, 3U);
-  EXPECT_EQ(reason.ways, 4U);
-  ASSERT_EQ(reason.passed.size(), 3U);
+                                 3, plans, kMib(500), failed);
+  EXPECT_EQ(reason.way, 4U);
+  EXPECT_EQ(reason.ways, 5U);
+  ASSERT_EQ(reason.passed.size(), 4U);
   EXPECT_EQ(reason.passed[0].why, PassedFor::kBudget);
   EXPECT_EQ(reason.passed[1].why, PassedFor::kFailed);
-  EXPECT_EQ(reason.passed[2].way, 2U);
+  EXPECT_EQ(reason.passed[2].why, PassedFor::kEarlier);
+  EXPECT_EQ(reason.passed[3].way, 3U);
   // What could never have been, or not again, tells less than what could have been had.
   const WayName name = [&](std::size_t way) { return plans[way].name; };
   EXPECT_EQ(Sentence(reason, name),
-            "started with lean (90.0 MiB, way 4 of 4) because 100.0 MiB were free; \"good\" needs 300.0 MiB");
-  Reason first = InLadder({.memory = kMib(300), .available = kMib(400)}, 2, plans, kMib(500));
-  EXPECT_THAT(Sentence(first, name), HasSubstr("\"huge\" needs 900.0 MiB, more than there can ever be"));
+            "started with lean (90.0 MiB, way 5 of 5) because 100.0 MiB were free; \"good\" needs 300.0 MiB");
+  Reason first = InLadder({.memory = kMib(300), .available = kMib(400)}, 3, plans, kMib(500), failed);
+  EXPECT_THAT(Sentence(first, name), EndsWith("; an earlier try with \"failed\" failed, or had to make room"));
+  first.passed.erase(first.passed.begin() + 1);
+  EXPECT_THAT(Sentence(first, name), EndsWith("; \"huge\" needs 900.0 MiB, more than there can ever be"));
   first.passed.erase(first.passed.begin());
-  EXPECT_THAT(Sentence(first, name), HasSubstr("because an attempt failed with \"failed\""));
+  EXPECT_THAT(Sentence(first, name), EndsWith("; \"skipped\" had been passed over before"));
 
   const auto document = ReasonAsJson(reason, name);
   EXPECT_EQ(document.at("plan"), "lean");
-  EXPECT_EQ(document.at("way"), 4);
+  EXPECT_EQ(document.at("way"), 5);
   EXPECT_EQ(document.at("available_bytes"), kMib(100).count());
   EXPECT_EQ(document.at("waited_for"), json::value());
-  EXPECT_EQ(document.at("passed").as_array().size(), 3U);
-  EXPECT_EQ(document.at("passed").at(2),
+  EXPECT_EQ(document.at("passed").as_array().size(), 4U);
+  EXPECT_EQ(document.at("passed").at(3),
             json::value({{"plan", "good"}, {"required_bytes", kMib(300).count()}, {"why", "memory"}}));
 }
 
@@ -352,8 +378,8 @@ TEST(Decision, AWaitAsJsonHasWhatBelongsToItsReason) {
   const auto paused = WaitAsJson({.what = WaitingFor::kPause}, {}, {});
   ASSERT_TRUE(paused);
   EXPECT_EQ(*paused, json::parse(R"({"for":"pause","reason":"it is paused","since":null})").as_object());
-  for (const auto what :
-       {WaitingFor::kSlot, WaitingFor::kProcessor, WaitingFor::kDisk, WaitingFor::kTime, WaitingFor::kDrain}) {
+  for (const auto what : {WaitingFor::kSlot, WaitingFor::kProcessor, WaitingFor::kDisk, WaitingFor::kTime,
+                          WaitingFor::kDrain, WaitingFor::kPressure}) {
     const auto document = WaitAsJson({.what = what}, since, {});
     ASSERT_TRUE(document);
     EXPECT_EQ(document->at("for"), NameOf(what));

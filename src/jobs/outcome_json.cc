@@ -132,8 +132,19 @@ int Tries(const std::string& outcome, const char* kind) {
 
 }  // namespace
 
-int LeanerTries(const std::string& outcome) { return Tries(outcome, "leaner"); }
+int LeanerTries(const std::string& outcome) { return Tries(outcome, "leaner") + Tries(outcome, "yielded"); }
+
+int FailedTries(const std::string& outcome) { return Tries(outcome, "leaner"); }
 int LaterTries(const std::string& outcome) { return Tries(outcome, "later"); }
+
+void CountYield(json::object& outcome) {
+  auto& retries = outcome["retries"];
+  if (!retries.is_object()) {
+    retries = json::object();
+  }
+  auto& count = retries.as_object()["yielded"];
+  count = (count.is_int64() ? count.as_int64() : 0) + 1;
+}
 
 std::chrono::milliseconds LastPause(const std::string& outcome, const ServiceSettings& settings) {
   const int tries = Tries(outcome, "later");

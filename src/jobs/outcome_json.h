@@ -35,10 +35,14 @@ struct Promised {
 };
 std::optional<Promised> PromisedIn(const std::string& outcome);
 
-// How often a leaner plan was tried already.
+// How many plans at the head of the ladder to pass over: one for each failure that asks for a leaner one, and for
+// each time that the work was ended to make room.
 int LeanerTries(const std::string& outcome);
-// How often it was tried again after a pause.
+// How often it was tried again with a leaner plan after a failure, and how often after a pause.
+int FailedTries(const std::string& outcome);
 int LaterTries(const std::string& outcome);
+// Counts that the work was ended to make room. No failure.
+void CountYield(boost::json::object& outcome);
 // How long the pause is that was decided last; zero: none was.
 std::chrono::milliseconds LastPause(const std::string& outcome, const ServiceSettings& settings);
 // Counts one more failure into `outcome`. The pause until the next attempt; nullopt: there is to be none.

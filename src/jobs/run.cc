@@ -6,11 +6,13 @@
 #include <utility>
 
 #include "base/id.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "jobs/alive.h"
 #include "jobs/verification.h"
 #include "jobs/workplace.h"
 #include "media/failure.h"
+#include "memory/plateau.h"
 #include "store/endpoints.h"
 
 namespace weir::jobs {
@@ -21,6 +23,8 @@ constexpr Bytes kUsualForProbe = Bytes::Mib(96);
 // Retried once: a second kill at the limit means that the forecast is wrong for this file, not unlucky.
 constexpr std::size_t kMostAttempts = 2;
 constexpr Bytes kDigestSlice = Bytes::Mib(16);
+// Of a lease; less lets nobody else begin.
+constexpr Bytes kWorthGivingBack = Bytes::Mib(8);
 
 }  // namespace
 
@@ -73,6 +77,33 @@ class Run::Impl {
     } else if (child_) {
       child_->Stop();
     }
+  }
+
+  [[nodiscard]] bool working() const { return working_ && child_ && !cancelled_; }
+  [[nodiscard]] bool MayGiveBack() const { return working_ && child_ && !lowered_ && !keeps_its_lease_; }
+
+  Bytes GiveBack() {
+    if (!MayGiveBack() || paused_) {
+      return {};
+    }
+    const auto peak = plateau_.Peak(progress_.current().frame, world_.clock.Now());
+    if (!peak) {
+      return {};
+    }
+    const Bytes had = lease_.size();
+    const Bytes left = memory::LeaseAbove(std::max(*peak, child_->sampled_peak()));
+    if (left + kWorthGivingBack > had) {
+      return {};
+    }
+    lowered_ = true;
+    if (const auto lowered = child_->LowerMemoryLimit(left); !lowered) {
+      log::Warning("the lease of job " + ask_.job + " stays as it is: " + Describe(lowered.error()));
+      return {};
+    }
+    lease_.ShrinkTo(left);
+    Note("gave back " + ToString(had - left) + " of its lease of " + ToString(had) + ": it needs " + ToString(*peak) +
+         ", and other work waits for memory");
+    return had - left;
   }
 
   void Pause(bool paused) {
@@ -263,12 +294,15 @@ class Run::Impl {
   void StartChild(const process::Order& order, process::Hooks hooks,
                   std::function<void(const process::ChildReport&)> then) {
     sampled_ = false;
-    if (hooks_.on_memory) {
-      hooks.on_memory = [this](Bytes resident) {
-        sampled_ = true;
+    hooks.on_memory = [this](Bytes resident) {
+      sampled_ = true;
+      if (working_) {
+        plateau_.Add(resident, world_.clock.Now());
+      }
+      if (hooks_.on_memory) {
         hooks_.on_memory(resident, lease_.size());
-      };
-    }
+      }
+    };
     auto child = world_.launcher.Start(
         order, std::move(hooks), alive_.Guard([this, then = std::move(then)](const process::ChildReport& report) {
           // The child object must outlive its own callback.
@@ -402,7 +436,10 @@ class Run::Impl {
     order.stop_grace = world_.limits.stop_grace;
 
     progress_ = {};
+    plateau_ = {};
     passed_forecast_ = false;
+    working_ = true;
+    lowered_ = false;
     process::Hooks hooks;
     hooks.on_progress = [this](std::string_view bytes) { return Progressed(bytes); };
     StartChild(order, std::move(hooks), [this](const process::ChildReport& report) { Worked(report); });
@@ -431,11 +468,12 @@ class Run::Impl {
          .cgroup_peak = report.cgroup_peak,
          .ending = workplace::RanOutOfMemory(report) ? "oom_killed" : process::NameOf(report.ending)});
     work_stderr_ = report.stderr_text;
+    working_ = false;
     if (EndedByCancel()) {
       return;
     }
     if (workplace::RanOutOfMemory(report)) {
-      return Leaner();
+      return lowered_ ? WithWholeLease() : Leaner();
     }
     if (auto failure = WorkFailure(report)) {
       return End(*std::move(failure));
@@ -468,6 +506,17 @@ class Run::Impl {
     return workplace::ErrorOf(report, "ffmpeg", workplace::Purpose::kWork, world_.limits);
   }
 
+  // Killed below its lease, after giving back what it seemed not to need: nobody's fault but ours.
+  void WithWholeLease() {
+    Note("stopped at " + ToString(account_.attempts.back().forecast.lease) +
+         ", to which its lease had been lowered; once more with the whole of it");
+    keeps_its_lease_ = true;
+    ++our_fault_;
+    work_.reset();
+    lease_ = {};
+    Work();
+  }
+
   // Killed at its lease: once more with the next plan that needs less.
   void Leaner() {
     const media::Plan& failed = plan();
@@ -476,12 +525,13 @@ class Run::Impl {
     while (next < plans.size() && plans[next].in_company) {
       ++next;  // hardly leaner
     }
-    if (account_.attempts.size() >= kMostAttempts || next >= account_.ladder.plans.size()) {
+    const std::size_t attempts = account_.attempts.size() - our_fault_;
+    if (attempts >= kMostAttempts || next >= account_.ladder.plans.size()) {
       return End(Error{.code = ErrorCode::kOutOfMemory,
                        .detail = "ffmpeg was stopped at its memory limit of " +
                                  ToString(account_.attempts.back().forecast.lease) + " with the plan \"" +
                                  failed.name + "\"" +
-                                 (account_.attempts.size() > 1 ? ", a second time" : ", and no leaner plan exists") +
+                                 (attempts > 1 ? ", a second time" : ", and no leaner plan exists") +
                                  "; ask for a smaller picture or a faster preset"}
                      .With("lease_bytes", account_.attempts.back().forecast.lease.count())
                      .With("budget_bytes", world_.ledger.budget().count()));
@@ -660,11 +710,16 @@ class Run::Impl {
   bool probe_was_squeezed_ = false;
   bool answer_too_long_ = false;
   bool sampled_ = false;
+  bool working_ = false;          // child_ does the work, not a look at something
+  bool lowered_ = false;          // it has given back
+  bool keeps_its_lease_ = false;  // and must not again
+  std::size_t our_fault_ = 0;     // attempts that were killed because of it
   bool digesting_ = false;
   bool settle_after_digest_ = false;
   std::optional<Error> digest_error_;
   std::string work_stderr_;
   media::ProgressParser progress_;
+  memory::Plateau plateau_;
 
   // Destroyed from the bottom up: first the children, then the folder they work in, then what they read.
   std::optional<store::Source> source_;
@@ -684,5 +739,8 @@ void Run::Start() { impl_->Start(); }
 void Run::Cancel(Error why) { impl_->Cancel(std::move(why)); }
 void Run::Pause() { impl_->Pause(true); }
 void Run::Resume() { impl_->Pause(false); }
+Bytes Run::GiveBack() { return impl_->GiveBack(); }
+bool Run::working() const { return impl_->working(); }
+bool Run::MayGiveBack() const { return impl_->MayGiveBack(); }
 
 }  // namespace weir::jobs

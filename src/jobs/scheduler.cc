@@ -52,6 +52,8 @@ const char* NameOf(WaitingFor reason) {
       return "pause";
     case WaitingFor::kDrain:
       return "drain";
+    case WaitingFor::kPressure:
+      return "pressure";
   }
   return "";
 }
@@ -70,6 +72,8 @@ const char* NameOf(PassedFor reason) {
       return "budget";
     case PassedFor::kFailed:
       return "failed";
+    case PassedFor::kEarlier:
+      return "earlier";
   }
   return "";
 }
@@ -155,7 +159,7 @@ class Scheduler::Impl {
       Unsettle(job);
       Settle(job);
     }
-    if (draining_ || running_ >= settings_.slots) {
+    if (draining_ || running_ >= settings_.slots || (needs_.held() && running_ > 0)) {
       return std::nullopt;
     }
     LineJob* const chosen = line_.Start(now);
@@ -210,7 +214,10 @@ class Scheduler::Impl {
     if (job.not_before && *job.not_before > clock_.Now()) {
       return WaitingFor::kTime;
     }
-    return draining_ ? WaitingFor::kDrain : WaitingFor::kSlot;
+    if (draining_) {
+      return WaitingFor::kDrain;
+    }
+    return needs_.held() && running_ > 0 ? WaitingFor::kPressure : WaitingFor::kSlot;
   }
 
   [[nodiscard]] Wait WaitOf(const std::string& id) const {
@@ -225,7 +232,7 @@ class Scheduler::Impl {
     Wait wait{.what = ReasonOf(id), .since = job.enqueued};
     if (wait.what == WaitingFor::kTime) {
       wait.until = job.not_before;
-    } else if (wait.what == WaitingFor::kSlot || wait.what == WaitingFor::kDrain) {
+    } else if (wait.what != WaitingFor::kPause) {
       wait.all = static_cast<double>(settings_.slots);
       wait.idle = static_cast<double>(settings_.slots - std::min(running_, settings_.slots));
       wait.holders = running_;
@@ -274,6 +281,7 @@ class Scheduler::Impl {
   }
 
   SchedulerNeeds& needs() { return needs_; }
+  [[nodiscard]] const SchedulerNeeds& needs() const { return needs_; }
   bool& draining() { return draining_; }
 
  private:
@@ -335,6 +343,10 @@ void Scheduler::SetPriority(const std::string& id, int priority) { impl_->SetPri
 void Scheduler::SetPaused(const std::string& id, bool paused) { impl_->SetPaused(id, paused); }
 void Scheduler::SetDraining(bool draining) { impl_->draining() = draining; }
 bool Scheduler::draining() const { return impl_->draining(); }
+void Scheduler::SetHeld(bool held) { impl_->needs().SetHeld(held); }
+bool Scheduler::held() const { return impl_->needs().held(); }
+void Scheduler::Shrunk(const std::string& id, Bytes by) { impl_->needs().Shrunk(id, by); }
+bool Scheduler::WantsMemory() const { return impl_->needs().WantsMemory(); }
 std::optional<std::string> Scheduler::NextStart() { return impl_->NextStart(); }
 Status Scheduler::Ask(Need need) { return impl_->Ask(std::move(need)); }
 void Scheduler::Withdraw(const std::string& id) { impl_->needs().Withdraw(id); }

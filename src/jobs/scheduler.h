@@ -14,7 +14,7 @@
 //
 // Memory. Steps are served in the order of the claims with which their jobs got their slots, then first come. While a
 // step does not fit, those behind it may pass; once it has waited for `patience` nobody does, and what comes back is
-// kept for it. When nothing is leased the first always fits.
+// kept for it. When nothing is leased the first always fits. Leases of steps that work may shrink.
 //
 // Which way. A short step gets its first way that fits. Of a step that is the job's work, that one is taken that ends
 // the queue soonest: as many like it as may work beside each other (jobs that ask, that are about to or are in line,
@@ -77,8 +77,18 @@ struct Need {
   std::function<Bytes()> disk_free;  // asked at decisions; without it, or with no `disk`, nothing is reserved
 };
 
-enum class WaitingFor : std::uint8_t { kNothing, kSlot, kProcessor, kMemory, kDisk, kTime, kPause, kDrain };
-// "slot", "processor", "memory", "disk", "time", "pause", "drain"; "" for kNothing.
+enum class WaitingFor : std::uint8_t {
+  kNothing,
+  kSlot,
+  kProcessor,
+  kMemory,
+  kDisk,
+  kTime,
+  kPause,
+  kDrain,
+  kPressure
+};
+// "slot", "processor", "memory", "disk", "time", "pause", "drain", "pressure"; "" for kNothing.
 const char* NameOf(WaitingFor reason);
 
 // What a way that comes before the one that was taken was passed over for.
@@ -88,9 +98,10 @@ enum class PassedFor : std::uint8_t {
   kCompany,     // alone, a way before the one taken would have been; with the jobs planned for, the queue ends later
   kYield,       // it does no more, for its time and the size of its output
   kBudget,      // it could never be leased
-  kFailed,      // it, or one that needs less, was at fault when an attempt failed
+  kFailed,      // an earlier try with it failed, or had to make room
+  kEarlier,     // an earlier choice in the same attempt went past it
 };
-// "memory", "processors", "company", "yield", "budget", "failed".
+// "memory", "processors", "company", "yield", "budget", "failed", "earlier".
 const char* NameOf(PassedFor reason);
 
 struct PassedWay {
@@ -133,8 +144,8 @@ struct Wait {
   Bytes available;                  // kMemory, kDisk: beside reservations and reserve
   double all = 0;                   // kSlot: slots, kProcessor: processors
   double idle = 0;                  // of those
-  // Who has it. kSlot, kDrain: jobs with slots. kMemory: leases. kDisk: steps with reservations. kProcessor: steps at
-  // work.
+  // Who has it. kSlot, kDrain: jobs with slots. kPressure: either these or steps at work, whichever the job is of.
+  // kMemory: leases. kDisk: steps with reservations. kProcessor: steps at work.
   std::size_t holders = 0;
   // kTime: the end of the pause. kMemory, kDisk: until then others may pass, and the way that is waited for is the
   // best one; from then on any that fits.
@@ -167,6 +178,10 @@ class Scheduler {
   void SetPaused(const std::string& id, bool paused);
   void SetDraining(bool draining);  // no slots are given while true
   [[nodiscard]] bool draining() const;
+  // While held, no slot is given as long as a job has one, and no work begins beside other work that is not paused:
+  // what goes on may end, and then one at a time goes on.
+  void SetHeld(bool held);
+  [[nodiscard]] bool held() const;
 
   // The next job that gets a slot now, which it then has until Remove; nullopt when none can.
   // O(log queue + owners that wait + 101).
@@ -179,6 +194,10 @@ class Scheduler {
   Status Ask(Need need);
   // Takes back what a job asks for, and ends its disk reservation; a lease that it has is its own.
   void Withdraw(const std::string& id);
+  // The job's lease was made smaller by so much.
+  void Shrunk(const std::string& id, Bytes by);
+  // As of the last NextGrant: whether a step waits for memory that others hold.
+  [[nodiscard]] bool WantsMemory() const;
   // The next decision that can be made now, with the job it is for; nullopt when none. An error is kDiskFull as by
   // Ask, of a need that waited for the reservations of others, which are gone now without making it fit. Either way
   // the job does not ask any more. O(steps that wait), and memory::BestWay for a few.

@@ -152,6 +152,18 @@ void SchedulerNeeds::EndWork(const std::string& job) {
   }
 }
 
+void SchedulerNeeds::Shrunk(const std::string& job, Bytes by) {
+  if (const auto worker = by_worker_.find(job); worker != by_worker_.end()) {
+    by = std::min(by, worker->second.own);
+    worker->second.own -= by;
+    working_.own -= by;
+  }
+}
+
+bool SchedulerNeeds::WantsMemory() const {
+  return std::ranges::any_of(line_, [](const auto& entry) { return entry.second.reason == WaitingFor::kMemory; });
+}
+
 void SchedulerNeeds::EndReservation(const std::string& job) {
   const auto found = reservations_.find(job);
   if (found == reservations_.end()) {
@@ -184,6 +196,10 @@ void SchedulerNeeds::Withdraw(const std::string& job) {
 
 SchedulerNeeds::Choice SchedulerNeeds::ChoiceFor(const Waiting& waiting, std::size_t jobs, SteadyTime now) const {
   const Need& need = waiting.need;
+  if (held_ && need.work &&
+      std::ranges::any_of(by_worker_, [&](const auto& worker) { return !paused_.contains(worker.first); })) {
+    return {.way = {}, .reason = WaitingFor::kPressure};
+  }
   if (!IsPlanned(need)) {
     const auto way = WayThatFits(need);
     return {.way = way, .reason = WaitingFor::kMemory};
@@ -277,7 +293,7 @@ std::optional<std::pair<std::string, Result<Grant>>> SchedulerNeeds::Next(Steady
       waiting.refused_since = waiting.refused_since.value_or(now);
     }
     const bool patient = !waiting.refused_since || now - *waiting.refused_since < settings_.patience;
-    if (no_turn || reason == WaitingFor::kProcessor || (!way && patient)) {
+    if (no_turn || reason == WaitingFor::kProcessor || reason == WaitingFor::kPressure || (!way && patient)) {
       WaitFor(waiting, reason, now);
       waiting.wanted = wanted;
       ++passed_over;
@@ -369,6 +385,9 @@ Wait SchedulerNeeds::WaitOf(const std::string& job) const {
       wait.idle = IdleProcessors();
       wait.holders = by_worker_.size();
       break;
+    case WaitingFor::kPressure:
+      wait.holders = by_worker_.size();
+      break;
     case WaitingFor::kNothing:
     case WaitingFor::kSlot:
     case WaitingFor::kTime:
@@ -376,7 +395,7 @@ Wait SchedulerNeeds::WaitOf(const std::string& job) const {
     case WaitingFor::kDrain:
       break;
   }
-  if (waiting.refused_since && wait.what != WaitingFor::kProcessor) {
+  if (waiting.refused_since && (wait.what == WaitingFor::kMemory || wait.what == WaitingFor::kDisk)) {
     wait.until = *waiting.refused_since + settings_.patience;
   }
   return wait;

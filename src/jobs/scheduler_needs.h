@@ -27,6 +27,11 @@ class SchedulerNeeds {
   void Expect(const std::string& job) { expected_.insert(job); }
   // Of a job with a slot: what it has stays, but its processors are free for others.
   void SetPaused(const std::string& job, bool paused);
+  // See Scheduler.
+  void SetHeld(bool held) { held_ = held; }
+  [[nodiscard]] bool held() const { return held_; }
+  void Shrunk(const std::string& job, Bytes by);
+  [[nodiscard]] bool WantsMemory() const;
   // The job does not ask already. Errors: kOverBudget, kDiskFull, kInternal when there is no way.
   Status Ask(Need need, SteadyTime claim, SteadyTime now);
   void Withdraw(const std::string& job);  // also ends its reservation
@@ -113,6 +118,7 @@ class SchedulerNeeds {
   // soon, and is not planned with.
   std::unordered_map<std::string, Working> by_worker_;
   Working working_;
+  bool held_ = false;
   std::uint64_t asks_ = 0;
   std::uint64_t passed_ = 0;
 };

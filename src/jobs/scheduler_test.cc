@@ -371,6 +371,68 @@ TEST_F(SchedulerTest, NonsenseInSettingsAndPrioritiesIsBounded) {
   EXPECT_THAT(Turns(2), ElementsAre("d", "c"));
 }
 
+TEST_F(SchedulerTest, WhileHeldWhatGoesOnEndsAndThenOneAtATimeGoesOn) {
+  Settings({.slots = 4});
+  for (const char* id : {"a", "b", "c", "d"}) {
+    Enqueue(id);
+  }
+  for (int i = 0; i < 3; ++i) {
+    Start();
+  }
+  const auto ask = [&](const std::string& job) {
+    return scheduler_->Ask({.job = job, .work = true, .ways = {{.memory = Bytes(100)}}});
+  };
+  ASSERT_TRUE(ask("a"));
+  EXPECT_EQ(GrantNext(), "a0");
+  scheduler_->SetHeld(true);
+  EXPECT_TRUE(scheduler_->held());
+  EXPECT_EQ(Start(), "") << "there is a slot, and memory";
+  EXPECT_EQ(scheduler_->ReasonOf("d"), WaitingFor::kPressure);
+  ASSERT_TRUE(ask("b"));
+  ASSERT_TRUE(ask("c"));
+  EXPECT_EQ(GrantNext(), "");
+  EXPECT_EQ(scheduler_->ReasonOf("b"), WaitingFor::kPressure);
+  EXPECT_FALSE(scheduler_->WantsMemory()) << "it is not the memory of others that is waited for";
+  // A check of what was made is short, and ends something.
+  leases_.clear();
+  ASSERT_TRUE(Ask("a", {50}));
+  EXPECT_EQ(GrantNext(), "a0");
+  EXPECT_EQ(GrantNext(), "b0") << "nothing works any more: the oldest goes on";
+  EXPECT_EQ(GrantNext(), "");
+  scheduler_->SetPaused("b", true);
+  EXPECT_EQ(GrantNext(), "c0") << "who stands still keeps nobody from going on";
+  leases_.clear();
+  for (const char* id : {"a", "b", "c"}) {
+    scheduler_->Remove(id);
+  }
+  EXPECT_EQ(Start(), "d") << "nobody has a slot any more";
+  scheduler_->SetHeld(false);
+  Enqueue("e");
+  EXPECT_EQ(Start(), "e");
+}
+
+TEST_F(SchedulerTest, WhatALeaseGivesBackIsPlannedWith) {
+  Settings({.slots = 2, .patience = seconds(1000), .processors = 2});
+  Enqueue("a");
+  Enqueue("b");
+  Start();
+  Start();
+  const auto ask = [&](const std::string& job) {
+    return scheduler_->Ask({.job = job, .work = true, .ways = {{.memory = Bytes(600)}}});
+  };
+  ASSERT_TRUE(ask("a"));
+  ASSERT_TRUE(ask("b"));
+  EXPECT_EQ(GrantNext(), "a0");
+  EXPECT_EQ(GrantNext(), "");
+  EXPECT_TRUE(scheduler_->WantsMemory());
+  leases_["a"].ShrinkTo(Bytes(300));
+  scheduler_->Shrunk("a", Bytes(300));
+  EXPECT_EQ(GrantNext(), "b0");
+  EXPECT_FALSE(scheduler_->WantsMemory());
+  scheduler_->Remove("a");
+  leases_.clear();
+}
+
 TEST_F(SchedulerTest, RemovalWorksWhereverAJobIs) {
   Settings({.slots = 2});
   Enqueue("waits");
@@ -669,7 +731,7 @@ TEST(WaitingForTest, EveryReasonHasAName) {
                                   WaitingFor::kTime, WaitingFor::kPause, WaitingFor::kDrain}) {
     names.insert(NameOf(reason));
   }
-  EXPECT_THAT(names, ElementsAre("disk", "drain", "memory", "pause", "processor", "slot", "time"));
+  EXPECT_THAT(names, ElementsAre("disk", "drain", "memory", "pause", "pressure", "processor", "slot", "time"));
   EXPECT_STREQ(NameOf(WaitingFor::kNothing), "");
 }
 

@@ -191,8 +191,12 @@ ServiceFigures JobService::Impl::figures() const {
   figures.draining = scheduler_.draining();
   figures.work_waits = work_waits_;
   figures.attempts = attempts_;
+  figures.held = scheduler_.held();
+  figures.given_back = given_back_;
+  figures.yielded = yielded_;
   for (const auto& [id, job] : book_.awake()) {
     figures.unsaved += job.unsaved.empty() ? 0U : 1U;
+    figures.suspended += job.suspended ? 1U : 0U;
     if (job.run) {
       const Bytes lease = LeaseOf(job);
       figures.running.push_back({.job = id,
@@ -435,9 +439,7 @@ void JobService::Impl::Pause(const std::string& id, bool paused, Answer answer) 
   job->record.paused = paused;
   job->record.updated = parts_.clock.WallNow();
   scheduler_.SetPaused(id, paused);
-  if (job->run) {
-    paused ? job->run->Pause() : job->run->Resume();
-  }
+  Rule(*job);
   if (stopping_) {
     GoBackIfPaused(*job);
   }

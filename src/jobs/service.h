@@ -109,9 +109,13 @@ struct ServiceFigures {
   SchedulerFigures scheduler;
   std::vector<std::int64_t> by_state;  // index: JobState
   bool draining = false;
-  Histogram work_waits;     // how long work waited for what it got, since the start
-  Histogram attempts;       // how long attempts took, from their slot to their end
-  std::size_t unsaved = 0;  // jobs whose last change could not be written yet
+  Histogram work_waits;       // how long work waited for what it got, since the start
+  Histogram attempts;         // how long attempts took, from their slot to their end
+  bool held = false;          // nothing new begins, for want of memory
+  std::size_t suspended = 0;  // jobs that stand still, for want of memory
+  Bytes given_back;           // ever, of leases whose children went on
+  std::uint64_t yielded = 0;  // times that a job's work was ended for want of memory, ever
+  std::size_t unsaved = 0;    // jobs whose last change could not be written yet
 };
 
 using Answer = std::function<void(Result<JobView>)>;
@@ -174,6 +178,21 @@ class JobService final : private Admission {
   // Returns when something about the job ("": any job) changed after `version`, or at `until`.
   boost::asio::awaitable<void> Changed(std::string id, std::uint64_t version, SteadyTime until);
   [[nodiscard]] std::uint64_t version() const;  // of all jobs together
+
+  // Under pressure. "Youngest" is the job whose attempt began last of those that work; it is never the only one of
+  // them, so that one always keeps going. What is done to a job is noted among its events, with `why`.
+
+  // Nothing new begins: see Scheduler::SetHeld.
+  void SetHeld(bool held);
+  // Leases fall to what their children need, where that is known (Run::GiveBack), whether anybody waits or not.
+  // Returns by how much.
+  Bytes GiveBack();
+  // The youngest that does not stand still already stands still. "" when there is none.
+  std::string SuspendYoungest(const std::string& why);
+  void ResumeSuspended();
+  // The youngest's work ends; it goes back to the queue, and begins anew with a leaner plan where there is one. That
+  // counts as no failure. Returns the lease that comes back when it is gone; zero when there is none.
+  Bytes EndYoungest(const std::string& why);
 
   // Removes at once what its time has come for.
   void Sweep();

@@ -57,6 +57,14 @@ class JobService::Impl {
   void Shutdown(std::chrono::milliseconds grace, std::function<void()> done);
   [[nodiscard]] ServiceFigures figures() const;
 
+  // --- Under pressure: service_pressure.cc
+
+  void SetHeld(bool held);
+  Bytes GiveBack();
+  std::string SuspendYoungest(const std::string& why);
+  void ResumeSuspended();
+  Bytes EndYoungest(const std::string& why);
+
   // --- Batches: service_batches.cc
 
   void SubmitBatch(BatchSubmission submission, BatchAnswer answer);
@@ -111,6 +119,11 @@ class JobService::Impl {
 
   void TakeTurn();
   void Turn();
+  void GiveOut();
+  Bytes TakeBack();
+  [[nodiscard]] bool MayTakeBack() const;
+  ActiveJob* Youngest(bool standing_too);
+  static void Rule(ActiveJob& job);
   Place PlaceOf(const store::JobRecord& record) const;
   void Launch(const std::string& id);
   void LaunchAgain(const std::string& id);
@@ -150,6 +163,8 @@ class JobService::Impl {
   std::size_t accepting_ = 0;  // jobs of batches that are being looked at
   Histogram work_waits_, attempts_;
   bool turn_posted_ = false;
+  Bytes given_back_;  // ever, of leases whose children went on
+  std::uint64_t yielded_ = 0;
   bool stopping_ = false;
   std::function<void()> on_stopped_;
   boost::asio::steady_timer turn_;

@@ -18,6 +18,7 @@ using store::JobState;
 // Progress reaches watchers at most four times a second for each job.
 constexpr std::chrono::milliseconds kProgressPeriod{250};
 constexpr std::chrono::seconds kLaunchAgain{1};
+constexpr std::chrono::seconds kTakeBackAgain{1};
 constexpr std::size_t kLongestReason = 1000;
 constexpr std::chrono::milliseconds kWorthTelling{100};
 
@@ -26,7 +27,7 @@ std::string NextTry(const std::string& outcome, std::chrono::milliseconds pause,
     return ", time " + std::to_string(tries) + " of " + std::to_string(most);
   };
   return pause.count() == 0
-             ? "once more with a leaner plan" + times(LeanerTries(outcome), settings.retries)
+             ? "once more with a leaner plan" + times(FailedTries(outcome), settings.retries)
              : "once more in " + InSeconds(pause) + times(LaterTries(outcome), settings.infrastructure_retries);
 }
 
@@ -69,6 +70,30 @@ void JobService::Impl::Turn() {
   while (auto id = scheduler_.NextStart()) {
     Launch(*id);
   }
+  GiveOut();
+  // Only when somebody waits for it: taking back what nobody wants is risk without use.
+  if (scheduler_.WantsMemory() && TakeBack().count() > 0) {
+    GiveOut();
+  }
+  forecasts_.Serve();
+  auto next = scheduler_.NextChange();
+  if (scheduler_.WantsMemory() && MayTakeBack()) {
+    const auto look = parts_.clock.Now() + kTakeBackAgain;
+    next = next ? std::min(*next, look) : look;
+  }
+  if (next) {
+    turn_.expires_at(std::chrono::time_point_cast<boost::asio::steady_timer::duration>(*next));
+    turn_.async_wait(alive_.Guard([this](const boost::system::error_code& error) {
+      if (!error) {
+        TakeTurn();
+      }
+    }));
+  } else {
+    turn_.cancel();
+  }
+}
+
+void JobService::Impl::GiveOut() {
   while (auto granted = scheduler_.NextGrant()) {
     auto asked = asked_.extract(granted->first);
     if (asked) {
@@ -81,17 +106,6 @@ void JobService::Impl::Turn() {
         then(std::move(*grant));
       });
     }
-  }
-  forecasts_.Serve();
-  if (const auto next = scheduler_.NextChange()) {
-    turn_.expires_at(std::chrono::time_point_cast<boost::asio::steady_timer::duration>(*next));
-    turn_.async_wait(alive_.Guard([this](const boost::system::error_code& error) {
-      if (!error) {
-        TakeTurn();
-      }
-    }));
-  } else {
-    turn_.cancel();
   }
 }
 
@@ -177,9 +191,7 @@ void JobService::Impl::Begin(ActiveJob& job) {
   };
   job.run = std::make_unique<Run>(world_, std::move(ask), HooksOf(id),
                                   alive_.Guard([this, id](Outcome outcome) { Ended(id, std::move(outcome)); }));
-  if (job.record.paused) {
-    job.run->Pause();
-  }
+  Rule(job);
   job.run->Start();
 }
 
@@ -239,8 +251,13 @@ void JobService::Impl::TellStart(ActiveJob& job, const Account& account) {
     return book_.Touch(job);
   }
   work_waits_.Add(account.reason->waited);
-  const Reason reason =
-      InLadder(*account.reason, *account.chosen - account.reason->way, plans, parts_.ledger.largest_possible());
+  const auto first = *account.chosen - account.reason->way;
+  const auto left_out = static_cast<std::size_t>(LeanerTries(job.record.outcome));
+  const auto failed = [&](std::size_t way) {
+    return way < left_out ||
+           std::ranges::find(account.attempts, plans[way].name, &Attempt::plan) != account.attempts.end();
+  };
+  const Reason reason = InLadder(*account.reason, first, plans, parts_.ledger.largest_possible(), failed);
   const WayName name = [&](std::size_t way) { return plans[way].name; };
   job.decision = Sentence(reason, name);
   if (const Duration before = account.waited - account.reason->waited; before >= kWorthTelling) {
@@ -315,6 +332,7 @@ void JobService::Impl::Ended(const std::string& id, Outcome outcome) {
   scheduler_.Remove(id);
   job->lease = {};
   attempts_.Add(parts_.clock.Now() - job->began);
+  job->suspended = false;
   TakeTurn();
   if (job->foreign) {
     return Leave(id);
@@ -332,6 +350,11 @@ void JobService::Impl::Ended(const std::string& id, Outcome outcome) {
   }
   if (job->leaving) {
     return Requeue(*job, "weir was told to end", std::nullopt);
+  }
+  if (!job->yields.empty()) {
+    CountYield(document);
+    job->record.outcome = json::serialize(document);
+    return Requeue(*job, std::exchange(job->yields, {}), std::nullopt);
   }
   const Error& error = outcome.status.error();
   const auto pause = CountFailure(document, CauseOf(error.code), settings_);

@@ -136,23 +136,14 @@ class Group final : public MemoryGroup {
       WEIR_ASSIGN(UniqueFd lock, MakeLockedGroup(group));
       locks_.push_back(std::move(lock));
     }
-    const std::string bytes = std::to_string(limit.count());
-    const auto if_present = [&](const char* name, const std::string& value) -> Status {
-      const std::string path = memory_ + "/" + name;
-      if (!fixture && !PathExists(path)) return {};
-      return WriteControl(path, value, fixture);
-    };
+    WEIR_TRY(SetLimit(limit));
     switch (backend_) {
       case MemoryBackend::kCgroupV2:
-        WEIR_TRY(WriteControl(memory_ + "/memory.max", bytes, fixture));
-        WEIR_TRY(if_present("memory.swap.max", "0"));
-        WEIR_TRY(if_present("memory.oom.group", "1"));
+        WEIR_TRY(SetIfPresent("memory.swap.max", "0"));
+        WEIR_TRY(SetIfPresent("memory.oom.group", "1"));
         break;
       case MemoryBackend::kCgroupV1:
-        // In this order: memory plus swap may not be less than memory.
-        WEIR_TRY(WriteControl(memory_ + "/memory.limit_in_bytes", bytes, fixture));
-        WEIR_TRY(if_present("memory.memsw.limit_in_bytes", bytes));
-        WEIR_TRY(if_present("memory.swappiness", "0"));
+        WEIR_TRY(SetIfPresent("memory.swappiness", "0"));
         join_ = UniqueFd(
             ::open((memory_ + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC | (fixture ? O_CREAT : 0), 0600));
         if (!join_) return std::unexpected(SystemError("cannot open the memory group " + Quoted(memory_), errno));
@@ -179,6 +170,25 @@ class Group final : public MemoryGroup {
     return ReadKey(memory_ + file, "oom_kill").value_or(0);
   }
 
+  Status SetLimit(Bytes limit) override {
+    const std::string bytes = std::to_string(limit.count());
+    switch (backend_) {
+      case MemoryBackend::kCgroupV2:
+        return WriteControl(memory_ + "/memory.max", bytes, IsFixture(memory_.substr(0, memory_.rfind('/'))));
+      case MemoryBackend::kCgroupV1: {
+        // Memory plus swap may never be less than memory.
+        const auto now = ReadNumber(memory_ + "/memory.limit_in_bytes");
+        if (now && *now < limit.count()) WEIR_TRY(SetIfPresent("memory.memsw.limit_in_bytes", bytes));
+        WEIR_TRY(WriteControl(memory_ + "/memory.limit_in_bytes", bytes,
+                              IsFixture(memory_.substr(0, memory_.rfind('/')))));
+        return SetIfPresent("memory.memsw.limit_in_bytes", bytes);
+      }
+      case MemoryBackend::kRlimit:
+        break;
+    }
+    return {};
+  }
+
   void KillAll() override {
     for (const std::string& group : Folders()) KillMembers(group);
   }
@@ -190,6 +200,13 @@ class Group final : public MemoryGroup {
   }
 
  private:
+  [[nodiscard]] Status SetIfPresent(const char* name, const std::string& value) const {
+    const bool fixture = IsFixture(memory_.substr(0, memory_.rfind('/')));
+    const std::string path = memory_ + "/" + name;
+    if (!fixture && !PathExists(path)) return {};
+    return WriteControl(path, value, fixture);
+  }
+
   // The killing one first: its kill is atomic.
   [[nodiscard]] std::vector<std::string> Folders() const {
     std::vector<std::string> folders;

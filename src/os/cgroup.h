@@ -36,6 +36,9 @@ class MemoryGroup {
   [[nodiscard]] virtual std::optional<Bytes> Peak() const = 0;
   // Processes killed by the OOM killer in this group so far (v2 memory.events oom_kill, v1 oom_control).
   [[nodiscard]] virtual std::uint64_t OomKills() const = 0;
+  // Another limit from now on. Not below what the members need: v2 kills then, v1 refuses. Without memory groups
+  // nothing happens. Errors: kSystem; the limit may be the old one then.
+  virtual Status SetLimit(Bytes limit) = 0;
   // SIGKILL to every member, forks included. Safe to repeat.
   virtual void KillAll() = 0;
   // Number of live members; 0 when empty or unknown.

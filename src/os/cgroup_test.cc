@@ -91,6 +91,8 @@ TEST_F(FakeTree, V2IsPreferredAndItsGroupsAreLimited) {
     EXPECT_EQ((*made)->join_fd(), -1);
     EXPECT_EQ((*made)->Peak(), std::nullopt);
     EXPECT_EQ((*made)->OomKills(), 0U);
+    EXPECT_TRUE((*made)->SetLimit(Bytes::Mib(32)));
+    EXPECT_EQ(ReadText(group + "/memory.max"), "33554432");
     WriteText(group + "/memory.peak", "12345\n");
     WriteText(group + "/memory.events", "low 0\noom 9\noom_kill 3\noom_group_kill 1\n");
     WriteText(group + "/cgroup.procs", "0\n");
@@ -159,6 +161,11 @@ TEST_F(FakeTree, HybridTakesMemoryFromV1AndKillingFromV2) {
   WriteText(group + "/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n");
   EXPECT_EQ((*made)->Peak(), Bytes(777));
   EXPECT_EQ((*made)->OomKills(), 2U);
+  for (const std::uint64_t limit : {32U, 128U}) {
+    EXPECT_TRUE((*made)->SetLimit(Bytes::Mib(limit)));
+    EXPECT_EQ(ReadText(group + "/memory.limit_in_bytes"), std::to_string(limit << 20U));
+    EXPECT_EQ(ReadText(group + "/memory.memsw.limit_in_bytes"), std::to_string(limit << 20U));
+  }
 }
 
 TEST_F(FakeTree, TheEnvironmentNarrowsTheChoice) {

@@ -85,6 +85,7 @@ class Core : public std::enable_shared_from_this<Core> {
   void Kill() { Handle(Event::kKillAsked); }
   void Pause();
   void Resume();
+  Status LowerMemoryLimit(Bytes limit);
   // Without a word to the owner: kills and reaps before it returns.
   void Abandon();
 
@@ -254,6 +255,23 @@ void Core::Pause() {
   deadline_.cancel();
   stall_.cancel();
   os::SendSignalToGroup(handle_, SIGSTOP);
+}
+
+Status Core::LowerMemoryLimit(Bytes limit) {
+  if (limit >= order_.memory_limit || state_ == State::kEnded) {
+    return {};
+  }
+  if (group_) {
+    if (auto lowered = group_->SetLimit(limit); !lowered) {
+      // Half of it may be lower already.
+      if (const auto restored = group_->SetLimit(order_.memory_limit); !restored) {
+        log::Warning("the limit of " + order_.purpose + " is unknown now: " + Describe(restored.error()));
+      }
+      return lowered;
+    }
+  }
+  order_.memory_limit = limit;
+  return {};
 }
 
 void Core::Resume() {
@@ -556,6 +574,7 @@ class Handle final : public Child {
   void Kill() override { core_->Kill(); }
   void Pause() override { core_->Pause(); }
   void Resume() override { core_->Resume(); }
+  Status LowerMemoryLimit(Bytes limit) override { return core_->LowerMemoryLimit(limit); }
   [[nodiscard]] bool ended() const override { return core_->ended(); }
   [[nodiscard]] pid_t pid() const override { return core_->pid(); }
   [[nodiscard]] Bytes sampled_peak() const override { return core_->sampled_peak(); }

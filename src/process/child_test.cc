@@ -589,6 +589,19 @@ TEST_P(ChildTest, SlowGrowthIsSeenAndStopped) {
   EXPECT_LE(report_->peak_resident, std::max(order_.memory_limit + order_.shared_pages, OwnPeak()));
 }
 
+TEST_P(ChildTest, ALoweredLimitHoldsAndIsTheOneThatIsTold) {
+  hooks_.on_progress = [](std::string_view) { return true; };
+  Start("slow-eat 10");
+  RunFor(300ms);
+  const Status lowered = child_->LowerMemoryLimit(Bytes::Mib(90));
+  ASSERT_TRUE(lowered) << Describe(lowered.error());
+  EXPECT_TRUE(child_->LowerMemoryLimit(Bytes::Mib(500))) << "more than it has is ignored";
+  ASSERT_TRUE(Await());
+  ASSERT_TRUE(EndedAs<OomKilled>(*report_));
+  EXPECT_EQ(std::get<OomKilled>(report_->ending).limit, Bytes::Mib(90));
+  EXPECT_LE(report_->peak_resident, std::max(Bytes::Mib(90) + order_.shared_pages + Bytes::Mib(10), OwnPeak()));
+}
+
 TEST_P(ChildTest, OneFileIsBoundedByTheKernel) {
   order_.file_size_limit = Bytes::Mib(8);
   const ChildReport& report = Play("write-big 64");

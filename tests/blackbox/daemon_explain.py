@@ -143,7 +143,7 @@ class Explained(DaemonCase):
         self.assertNotIn('failed', [passed['why'] for passed in decisions[0]['decision']['passed']])
         for one in decisions[1:]:
             self.assertIn('failed', [passed['why'] for passed in one['decision']['passed']], one)
-        self.assertIn('an attempt failed with "%s"' % runs[0]['plan'], decisions[1]['note'])
+        self.assertIn('an earlier try with "%s" failed' % runs[0]['plan'], decisions[1]['note'])
         self.assertEqual(job['decision'], decisions[-1]['note'])
         text = self.explain(job['id'])
         for words in ('once more with a leaner plan, time 1 of 2', 'once more with a leaner plan, time 2 of 2', 'back in the queue: ', 'stopped at its limit',

@@ -376,6 +376,24 @@ const std::array kScenarios = {
                  Sleep(std::chrono::milliseconds(100));
                }
              }},
+    Scenario{"plateau", "A=100 MiB at once, held with progress for S=10 s, then B=0 MiB more; then the real program",
+             [](const Play& play) {
+               const auto hold = [&](std::uint64_t seconds, std::int64_t from) {
+                 for (std::int64_t i = 0; i < static_cast<std::int64_t>(seconds) * 10; ++i) {
+                   PutProgress(play, from + i, i * 1000, 4096);
+                   Sleep(std::chrono::milliseconds(100));
+                 }
+               };
+               Eat(play.Number(0, 100), MAP_PRIVATE);
+               hold(play.Number(1, 10), 160);
+               if (const std::uint64_t more = play.Number(2, 0); more > 0) {
+                 if (!Eat(more, MAP_PRIVATE)) {
+                   RefusedMemory(more);
+                 }
+                 hold(1, 300);
+               }
+               BecomeReal(play);
+             }},
     Scenario{"write-big", "N=10240 MiB to the output",
              [](const Play& play) {
                std::signal(SIGXFSZ, SIG_IGN);

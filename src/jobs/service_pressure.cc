@@ -1,0 +1,106 @@
+#include <algorithm>
+#include <utility>
+
+#include "jobs/service_impl.h"
+
+namespace weir::jobs {
+
+void JobService::Impl::SetHeld(bool held) {
+  scheduler_.SetHeld(held);
+  TakeTurn();
+}
+
+// What working children hold and do not need.
+Bytes JobService::Impl::TakeBack() {
+  Bytes all;
+  for (auto& [id, job] : book_.awake()) {
+    const Bytes back = job.run ? job.run->GiveBack() : Bytes();
+    if (back.count() > 0) {
+      scheduler_.Shrunk(id, back);
+      job.lease -= back;
+      all += back;
+    }
+  }
+  given_back_ += all;
+  return all;
+}
+
+bool JobService::Impl::MayTakeBack() const {
+  return std::ranges::any_of(book_.awake(),
+                             [](const auto& entry) { return entry.second.run && entry.second.run->MayGiveBack(); });
+}
+
+Bytes JobService::Impl::GiveBack() {
+  const Bytes back = TakeBack();
+  if (back.count() > 0) {
+    TakeTurn();
+  }
+  return back;
+}
+
+ActiveJob* JobService::Impl::Youngest(bool standing_too) {
+  std::size_t working = 0;
+  ActiveJob* youngest = nullptr;
+  for (auto& [id, job] : book_.awake()) {
+    const bool stands = job.suspended || job.record.paused;
+    if (!job.run || !job.run->working() || !job.yields.empty()) {
+      continue;
+    }
+    working += stands ? 0U : 1U;
+    if ((!stands || standing_too) && (youngest == nullptr || job.began > youngest->began)) {
+      youngest = &job;
+    }
+  }
+  if (youngest == nullptr) {
+    return nullptr;
+  }
+  const bool stands = youngest->suspended || youngest->record.paused;
+  return working > (stands ? 0U : 1U) ? youngest : nullptr;
+}
+
+// Stands still or works, as everybody who has a say in it wants.
+void JobService::Impl::Rule(ActiveJob& job) {
+  if (job.run) {
+    job.record.paused || job.suspended ? job.run->Pause() : job.run->Resume();
+  }
+}
+
+std::string JobService::Impl::SuspendYoungest(const std::string& why) {
+  ActiveJob* const job = Youngest(false);
+  if (job == nullptr) {
+    return {};
+  }
+  job->suspended = true;
+  Rule(*job);
+  book_.Save(*job, "note", "stands still: " + why);
+  return job->record.id;
+}
+
+void JobService::Impl::ResumeSuspended() {
+  for (auto& [id, job] : book_.awake()) {
+    if (std::exchange(job.suspended, false)) {
+      Rule(job);
+      book_.Save(job, "note", "goes on");
+    }
+  }
+}
+
+Bytes JobService::Impl::EndYoungest(const std::string& why) {
+  ActiveJob* const job = Youngest(true);
+  if (job == nullptr) {
+    return {};
+  }
+  job->yields = "ended to make room, and goes back to the queue: " + why;
+  ++yielded_;
+  const Bytes lease = job->lease;
+  job->run->Cancel({.code = ErrorCode::kOutOfMemory, .detail = job->yields});
+  return lease;
+}
+
+void JobService::SetHeld(bool held) { impl_->SetHeld(held); }
+Bytes JobService::GiveBack() { return impl_->GiveBack(); }
+std::string JobService::SuspendYoungest(const std::string& why) { return impl_->SuspendYoungest(why); }
+void JobService::ResumeSuspended() { impl_->ResumeSuspended(); }
+Bytes JobService::EndYoungest(const std::string& why) { return impl_->EndYoungest(why); }
+
+}  // namespace weir::jobs
