@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <optional>
 #include <set>
 #include <thread>
@@ -19,6 +20,7 @@
 #include "api/openapi.h"
 #include "api/routes.h"
 #include "api/system_json.h"
+#include "base/text.h"
 #include "http/target.h"
 #include "os/cgroup.h"
 #include "os/sandbox.h"
@@ -616,6 +618,40 @@ TEST(System, ToolsThatAreGoneAreNotThere) {
   EXPECT_EQ(health.at("reason").as_string(), "ffprobe is gone");
   EXPECT_TRUE(health.at("tools").at("ffmpeg").as_bool());
   EXPECT_FALSE(health.at("tools").at("ffprobe").as_bool());
+}
+
+TEST(System, MetricsAreOfTheTextFormat) {
+  Found found;
+  found.window.Add(std::chrono::milliseconds(250), true);
+  jobs::ServiceFigures figures;
+  figures.work_waits.Add(std::chrono::milliseconds(20));
+  figures.work_waits.Add(std::chrono::seconds(2));
+  figures.running.push_back({.job = "j", .wait = {.what = jobs::WaitingFor::kMemory}});
+  auto view = found.View();
+  view.figures = figures;
+  const std::string text = Metrics(view);
+  std::set<std::string> described;
+  std::map<std::string, std::string> values;
+  for (const auto line : SplitLines(text)) {
+    const std::string words(line);
+    if (words.starts_with("# TYPE ")) {
+      EXPECT_TRUE(described.insert(words.substr(7, words.find(' ', 7) - 7)).second) << words;
+    } else if (!words.starts_with("#")) {
+      EXPECT_TRUE(values.emplace(words.substr(0, words.rfind(' ')), words.substr(words.rfind(' ') + 1)).second)
+          << words;
+    }
+  }
+  EXPECT_EQ(values["weir_work_wait_seconds_bucket{le=\"0.01\"}"], "0");
+  EXPECT_EQ(values["weir_work_wait_seconds_bucket{le=\"0.05\"}"], "1");
+  EXPECT_EQ(values["weir_work_wait_seconds_bucket{le=\"1\"}"], "1");
+  EXPECT_EQ(values["weir_work_wait_seconds_bucket{le=\"2.5\"}"], "2");
+  EXPECT_EQ(values["weir_work_wait_seconds_bucket{le=\"+Inf\"}"], "2");
+  EXPECT_EQ(values["weir_work_wait_seconds_sum"], "2.02");
+  EXPECT_EQ(values["weir_work_wait_seconds_count"], "2");
+  EXPECT_EQ(values["weir_steps_waiting_for{reason=\"memory\"}"], "1");
+  EXPECT_EQ(values["weir_steps_waiting_for{reason=\"disk\"}"], "0");
+  EXPECT_EQ(values["weir_http_requests_failed_total"], "1");
+  EXPECT_EQ(values["weir_http_recent_request_seconds{quantile=\"0.95\"}"], "0.25");
 }
 
 TEST(Digest, IsThatOfTheArtefactsName) {

@@ -6,6 +6,7 @@
 
 #include "api/system_json.h"
 #include "jobs/account_json.h"
+#include "jobs/decision.h"
 #include "media/json_text.h"
 
 namespace weir::api {
@@ -93,7 +94,18 @@ json::object JobAsJson(const jobs::JobView& view) {
   const char* reason = view.live ? jobs::NameOf(view.live->waiting_for) : "";
   out["waiting_for"] = *reason != '\0' ? json::value(reason) : json::value();
   out["position"] = view.live && view.live->position ? json::value(*view.live->position) : json::value();
-  for (const char* key : {"plan", "memory", "source", "output", "checks", "notes", "time", "failure"}) {
+  out["waiting"] = nullptr;
+  if (view.live) {
+    const auto& live = *view.live;
+    if (auto waiting = jobs::WaitAsJson(live.wait, live.waiting_since, live.waiting_until)) {
+      out["waiting"] = *std::move(waiting);
+    }
+  }
+  out["decision"] = take(outcome, "decision");
+  if (view.live && !view.live->decision.empty()) {
+    out["decision"] = jobs::Text(view.live->decision);
+  }
+  for (const char* key : {"runs", "plan", "memory", "source", "output", "checks", "notes", "time", "failure"}) {
     out[key] = take(outcome, key);
   }
   if (view.live && (record.state == store::JobState::kRunning || record.state == store::JobState::kVerifying)) {

@@ -203,8 +203,9 @@ Reply GetJobs(Context& context, Request request) {
   bool final = true;
   for (auto& view : views->jobs) {
     if (view.live) {
-      // The service tells it only of some: finding each place takes a walk along the whole line.
+      // The service tells them only of some: finding each place takes a walk along the whole line.
       view.live->position.reset();
+      view.live->wait = {};
     }
     jobs.push_back(context.rendered.Of(view));
     size += jobs.back()->size() + 1;

@@ -35,7 +35,64 @@ std::vector<std::string> ReasonNames() {
   return names;
 }
 
+std::vector<std::string> PassedNames() {
+  using enum jobs::PassedFor;
+  std::vector<std::string> names;
+  for (const auto reason : {kMemory, kProcessors, kCompany, kYield, kBudget, kFailed, kEarlier}) {
+    names.emplace_back(jobs::NameOf(reason));
+  }
+  return names;
+}
+
 json::object Date() { return Ref("Time"); }
+
+// What belongs to some reasons only is there with these.
+json::object WaitingSchema() {
+  return Object(
+      {{"for", Ref("WaitingFor")},
+       {"reason", Described(Text(1), "A sentence with the numbers.")},
+       {"since", Described(OrNull(Date()), "For this; for a slot: since it came.")},
+       Maybe("until", Described(Date(),
+                                "time: the end of the pause. memory, disk: until then it waits for the best "
+                                "way; from then on it takes any that fits, and is not passed any more.")),
+       Maybe("required_bytes", Described(Whole(), "memory: by the way that it waits for; disk.")),
+       Maybe("leanest_bytes", Described(Whole(), "memory: by the way that needs least.")),
+       Maybe("available_bytes", Whole()),
+       Maybe("slots", Whole()),
+       Maybe("processors", Number()),
+       Maybe("idle_processors", Number()),
+       Maybe("holders", Described(Whole(),
+                                  "Who has it: jobs with slots, leases, steps with reservations of disk, "
+                                  "steps at work."))});
+}
+
+json::object DecisionSchema() {
+  const auto passed = Object(
+      {{"plan", Text(1)},
+       {"required_bytes", Whole()},
+       {"why",
+        Described(
+            OneOf(PassedNames()),
+            "It needs more memory than there was for it; keeps more processors busy "
+            "than were idle; is for a job alone; does no more for its time and the "
+            "size of its output; could never be leased; failed or made room before; was passed over before.")}});
+  return Object({{"plan", Text(1)},
+                 {"way", Described(Whole(1), "From 1, of all ways.")},
+                 {"ways", Whole(1)},
+                 {"lease_bytes", Described(Whole(), "Asked for; what only the checks need is given back at once.")},
+                 {"available_bytes", Described(Whole(), "For it, at that moment.")},
+                 {"processors", Described(Number(), "0: they were not looked at.")},
+                 {"idle_processors", Number()},
+                 {"leases", Described(Whole(), "Of others.")},
+                 {"working", Described(Whole(), "Other jobs at work.")},
+                 {"alike", Described(Whole(), "Jobs that were planned for side by side, with this one.")},
+                 {"wanting", Described(Whole(), "Jobs that will want to work, with this one.")},
+                 {"waited_seconds", Number()},
+                 {"waited_for", Described(OrNull(Ref("WaitingFor")), "Last.")},
+                 {"out_of_patience", Described(Flag(), "The best way did not fit for too long.")},
+                 {"overtaken", Described(Whole(), "Steps that came before and wait on.")},
+                 {"passed", Described(List(passed, 0, 16), "Better ways that were passed over.")}});
+}
 
 Members PlanMembers() {
   return {{"name", Text(1)},
@@ -105,13 +162,25 @@ Members ErrorAs(Members first) {
   return first;
 }
 
-json::object EventSchema() {
-  return Object({{"job", Ref("Id")},
-                 {"time", Date()},
-                 {"state", Ref("State")},
-                 {"attempt", Whole()},
-                 {"paused", Flag()},
-                 Maybe("note", Text(1))});
+Members EventMembers() {
+  return {{"job", Ref("Id")},   {"time", Date()},   {"state", Ref("State")},
+          {"attempt", Whole()}, {"paused", Flag()}, Maybe("note", Text(1))};
+}
+
+json::object DecisionEventSchema() {
+  auto members = EventMembers();
+  members.push_back({.name = "decision", .schema = Ref("Decision")});
+  return Object(members);
+}
+
+Members RunMembers() {
+  return {{"attempt", Whole()},
+          {"plan", Text(1)},
+          {"lease_bytes", Whole()},
+          {"forecast_peak_bytes", Whole()},
+          {"measured_peak_bytes", Whole()},
+          {"cgroup_peak_bytes", Described(OrNull(Whole()), "With page cache.")},
+          {"ending", Described(Text(1), "exited, oom_killed, timed_out, ...")}};
 }
 
 json::object WithParameters(json::object schema, const char* suffix) {
@@ -130,7 +199,9 @@ json::object ExampleJob() {
     "priority":50,"owner":null,"labels":{"team":"red"},"created":"2026-01-05T10:00:00.000Z",
     "updated":"2026-01-05T10:00:00.000Z","started":null,"ended":null,"not_before":null,"inputs":["clip.mp4"],
     "outputs":[],"params":{"aspect":"9:16","focus":"0.5,0.5","size":null,"crf":23,"preset":"veryfast",
-    "keep_metadata":false},"progress":null,"waiting_for":"slot","position":1,"plan":null,"memory":null,
+    "keep_metadata":false},"progress":null,"waiting_for":"slot","position":1,
+    "waiting":{"for":"slot","reason":"2 jobs have the 2 slots that there are","since":"2026-01-05T10:00:00.000Z",
+    "slots":2,"holders":2},"decision":null,"runs":null,"plan":null,"memory":null,
     "source":null,"output":null,"checks":null,"notes":null,"time":null,"failure":null,"artifacts":[]})")
       .as_object();
 }
@@ -170,6 +241,14 @@ Members JobMembers() {
       {"position", Described(OrNull(Whole(1)),
                              "Among those that wait for a slot, up to the thousandth. Always null in a page of "
                              "jobs: each place takes a walk along the line.")},
+      {"waiting", Described(OrNull(Ref("Waiting")),
+                            "What waiting_for is about, with its numbers of now. Always null in a page of jobs.")},
+      {"decision", Described(OrNull(Text(1)),
+                             "What was decided last about how it is done, and why, as a sentence; events of type "
+                             "decision have its numbers.")},
+      {"runs", Described(OrNull(List(Object(RunMembers()), 0, 8)),
+                         "The last children that did its work, of all attempts that have ended: what they were "
+                         "forecast to use, allowed, and measured.")},
       {"plan", Described(OrNull(Object(SoFar(PlanMembers(), {"name", "forecast_frames"}))),
                          "While the job works, its name and its forecast of frames; whole when the result is "
                          "about to appear, and afterwards.")},
@@ -246,6 +325,8 @@ void AddJobSchemas(json::object& schemas) {
   schemas["Time"] = std::move(time);
   schemas["State"] = OneOf(StateNames());
   schemas["WaitingFor"] = OneOf(ReasonNames());
+  schemas["Waiting"] = WaitingSchema();
+  schemas["Decision"] = DecisionSchema();
   schemas["Labels"] = LabelsSchema();
   schemas["Progress"] = Object({{"frame", Whole()},
                                 {"fps", Number()},
@@ -298,9 +379,11 @@ void AddJobSchemas(json::object& schemas) {
                      "Params");
   schemas["JobChange"] = Object({Maybe("priority", OrNull(Whole(0, 100))), Maybe("labels", OrNull(Ref("Labels")))});
   schemas["Log"] =
-      Object({{"lines", List(Object({{"time", Date()}, {"type", OneOf({"state", "note"})}, {"text", Text()}}))}});
-  schemas["StateEvent"] = Described(EventSchema(), "Stored: has an id.");
-  schemas["NoteEvent"] = Described(EventSchema(), "Stored: has an id.");
+      Object({{"lines",
+               List(Object({{"time", Date()}, {"type", OneOf({"state", "note", "decision"})}, {"text", Text()}}))}});
+  schemas["StateEvent"] = Described(Object(EventMembers()), "Stored: has an id.");
+  schemas["NoteEvent"] = Described(Object(EventMembers()), "Stored: has an id.");
+  schemas["DecisionEvent"] = Described(DecisionEventSchema(), "Stored: has an id.");
   schemas["ProgressEvent"] =
       Described(Object({{"job", Ref("Id")}, {"state", Ref("State")}, {"progress", Ref("Progress")}}),
                 "Not stored, without an id; at most four times a second.");

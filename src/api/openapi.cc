@@ -178,8 +178,10 @@ json::object Content(const Answer& answer) {
   }
   json::object body{{"schema", Ref(answer.schema)}};
   if (answer.schema == "EventStream") {
-    body["x-events"] =
-        json::object{{"state", Ref("StateEvent")}, {"note", Ref("NoteEvent")}, {"progress", Ref("ProgressEvent")}};
+    body["x-events"] = json::object{{"state", Ref("StateEvent")},
+                                    {"note", Ref("NoteEvent")},
+                                    {"decision", Ref("DecisionEvent")},
+                                    {"progress", Ref("ProgressEvent")}};
   }
   out[answer.type] = std::move(body);
   return out;

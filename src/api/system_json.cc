@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "jobs/account_json.h"
+#include "jobs/decision.h"
 
 namespace weir::api {
 namespace {
@@ -84,6 +85,39 @@ void Metric(std::string& text, const char* name, const char* type, const char* h
   text += std::string(name) + label + " " + number + "\n";
 }
 
+// What the next step of a child's job waits for; null.
+json::value WaitingAsJson(const SystemView& view, const jobs::Wait& wait) {
+  const auto date = [&](std::optional<SteadyTime> instant) -> std::optional<WallTime> {
+    if (!instant) {
+      return std::nullopt;
+    }
+    return view.date + std::chrono::floor<std::chrono::milliseconds>(*instant - view.now);
+  };
+  auto waiting = jobs::WaitAsJson(wait, date(wait.since), date(wait.until));
+  return waiting ? json::value(*std::move(waiting)) : json::value();
+}
+
+std::size_t WaitingSteps(const SystemView& view, jobs::WaitingFor what) {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      view.figures.running, [&](const jobs::RunningChild& child) { return child.wait.what == what; }));
+}
+
+void Metric(std::string& text, const char* name, const char* help, const jobs::Histogram& histogram) {
+  text += std::string("# HELP ") + name + " " + help + "\n# TYPE " + name + " histogram\n";
+  const std::string bucket = std::string(name) + "_bucket";
+  std::uint64_t below = 0;
+  for (std::size_t i = 0; i < jobs::Histogram::kBounds.size(); ++i) {
+    char bound[32];
+    std::snprintf(bound, sizeof bound, "{le=\"%g\"}", jobs::Histogram::kBounds.at(i));
+    below += histogram.counts().at(i);
+    Metric(text, bucket.c_str(), nullptr, nullptr, static_cast<double>(below), bound);
+  }
+  const auto count = static_cast<double>(histogram.count());
+  Metric(text, bucket.c_str(), nullptr, nullptr, count, "{le=\"+Inf\"}");
+  Metric(text, (std::string(name) + "_sum").c_str(), nullptr, nullptr, histogram.sum());
+  Metric(text, (std::string(name) + "_count").c_str(), nullptr, nullptr, count);
+}
+
 json::array ServicesAsJson(const SystemReading& reading) {
   json::array services;
   for (const auto& service : reading.services) {
@@ -133,7 +167,8 @@ json::object SystemAsJson(const SystemView& view) {
                                    {"plan", jobs::Text(child.plan)},
                                    {"lease_bytes", child.lease.count()},
                                    {"memory_bytes", child.memory.count()},
-                                   {"seconds", Seconds(view.now - child.since)}});
+                                   {"seconds", Seconds(view.now - child.since)},
+                                   {"waiting", WaitingAsJson(view, child.wait)}});
   }
   json::object jobs;
   for (std::size_t i = 0; i < store::kJobStates; ++i) {
@@ -178,6 +213,8 @@ std::string Metrics(const SystemView& view) {
   Metric(text, "weir_memory_budget_bytes", "gauge", "Everything that Weir and its children may use.",
          bytes(reading.budget));
   Metric(text, "weir_memory_leased_bytes", "gauge", "Held by leases of children.", bytes(reading.leased));
+  Metric(text, "weir_memory_available_bytes", "gauge", "The largest lease that can be had now.",
+         bytes(reading.available));
   Metric(text, "weir_memory_tree_bytes", "gauge", "Proportional set size of the daemon and its children.",
          bytes(reading.tree_memory));
   Metric(text, "weir_memory_own_bytes", "gauge", "Proportional set size of the daemon.", bytes(reading.own_memory));
@@ -196,10 +233,37 @@ std::string Metrics(const SystemView& view) {
          static_cast<double>(view.figures.scheduler.queued));
   Metric(text, "weir_steps_waiting", "gauge", "Steps of running jobs that wait for memory or disk.",
          static_cast<double>(view.figures.scheduler.needs_waiting));
+  using enum jobs::WaitingFor;
+  for (const auto what : {kMemory, kDisk, kProcessor, kPressure}) {
+    Metric(text, "weir_steps_waiting_for", "gauge",
+           what == kMemory ? "Steps of running jobs that wait, by what for." : nullptr,
+           static_cast<double>(WaitingSteps(view, what)), std::string("{reason=\"") + jobs::NameOf(what) + "\"}");
+  }
+  Metric(text, "weir_steps_passed_total", "counter", "Steps that got memory before others that came before them.",
+         static_cast<double>(view.figures.scheduler.passed));
+  Metric(text, "weir_work_wait_seconds", "How long the work of jobs waited for memory, disk and processors.",
+         view.figures.work_waits);
+  Metric(text, "weir_attempt_seconds", "How long attempts took, from slot to end, however they ended.",
+         view.figures.attempts);
+  Metric(text, "weir_slots", "gauge", "Jobs that may run at once.", static_cast<double>(reading.slots));
+  Metric(text, "weir_slots_taken", "gauge", "Jobs that run.", static_cast<double>(view.figures.scheduler.running));
+  Metric(text, "weir_changes_unsaved", "gauge", "Jobs whose last change could not be written yet.",
+         static_cast<double>(view.figures.unsaved));
   Metric(text, "weir_jobs_started_total", "counter", "Slots given since the start.",
          static_cast<double>(view.figures.scheduler.started));
   Metric(text, "weir_http_requests_total", "counter", "Requests since the start.",
          static_cast<double>(reading.http.requests));
+  Metric(text, "weir_http_requests_in_flight", "gauge", "Requests that are being answered.",
+         static_cast<double>(reading.http.in_flight));
+  Metric(text, "weir_http_requests_failed_total", "counter", "Requests whose answer was an error of the server's.",
+         static_cast<double>(view.window.failed()));
+  for (const double quantile : {0.5, 0.95, 0.99}) {
+    char label[32];
+    std::snprintf(label, sizeof label, "{quantile=\"%g\"}", quantile);
+    Metric(text, "weir_http_recent_request_seconds", "gauge",
+           quantile < 0.6 ? "How long the last hundred requests took, with what they waited for." : nullptr,
+           Seconds(view.window.Quantile(quantile)), label);
+  }
   Metric(text, "weir_http_connections", "gauge", "Open connections.", static_cast<double>(reading.http.connections));
   Metric(text, "weir_http_connections_refused_total", "counter", "Connections beyond the limit.",
          static_cast<double>(reading.http.refused));

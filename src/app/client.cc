@@ -98,6 +98,8 @@ class Commands {
         return Watch(command_.ids.front(), true);
       case Kind::kLogs:
         return Logs();
+      case Kind::kExplain:
+        return RunExplain(talk_);
       case Kind::kCancel:
         return ForEach(Method::kPost, "/cancel", "cancelled");
       case Kind::kPause:

@@ -28,6 +28,7 @@ struct ClientCommand {
     kShow,
     kWatch,
     kLogs,
+    kExplain,
     kCancel,
     kPause,
     kResume,
@@ -47,8 +48,8 @@ struct ClientCommand {
   std::string token;  // never shown
   bool json = false;
 
-  // Of jobs: one for kShow, kWatch, kLogs, kFetch, one or more for kCancel to kRemove. Of a batch: kBatchShow,
-  // kBatchCancel.
+  // Of jobs: one for kShow, kWatch, kLogs, kExplain, kFetch, one or more for kCancel to kRemove. Of a batch:
+  // kBatchShow, kBatchCancel.
   std::vector<std::string> ids;
 
   // kSubmit, kPlan; recipe, owner and one label also narrow kJobs. kBatch: what holds for jobs that do not say it.

@@ -289,6 +289,8 @@ std::string ProgressAsText(const json::value& progress) {
   return text;
 }
 
+std::string StateAsText(const json::value& job) { return StateText(job); }
+
 std::string JobsAsText(const std::vector<const json::value*>& jobs) {
   if (jobs.empty()) {
     return "no jobs\n";
@@ -335,6 +337,8 @@ std::string JobAsText(const json::value& job) {
     text += Field(date, Printable(TextAt(job, {date})));
   }
   text += Field("plan", Printable(TextAt(job, {"plan", "name"})));
+  text += Field("decision", Printable(TextAt(job, {"decision"})));
+  text += Field("waits", Printable(TextAt(job, {"waiting", "reason"})));
   text += Field("memory", MemoryText(job));
   for (const auto* artifact : ListAt(job, {"artifacts"})) {
     std::string where = TextAt(*artifact, {"path"});

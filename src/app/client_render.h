@@ -41,6 +41,8 @@ std::string FailureText(const boost::json::value& job);
 // Each ends in a newline.
 std::string JobsAsText(const std::vector<const boost::json::value*>& jobs);
 std::string JobAsText(const boost::json::value& job);
+// "running, paused, attempt 2, waits for memory"; no newline.
+std::string StateAsText(const boost::json::value& job);
 // `job`: why it failed is the last line then, where the log does not say it.
 std::string LogAsText(const boost::json::value& log, const boost::json::value& job);
 std::string BatchAsText(const boost::json::value& batch);

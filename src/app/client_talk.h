@@ -105,5 +105,6 @@ Result<int> RunBatch(const Talk& talk);        // kBatch: client_batch.cc
 Result<int> RunBatchShow(const Talk& talk);    // kBatchShow
 Result<int> RunBatchCancel(const Talk& talk);  // kBatchCancel
 Result<int> RunFetch(const Talk& talk);        // kFetch: client_fetch.cc
+Result<int> RunExplain(const Talk& talk);      // kExplain: explain.cc
 
 }  // namespace weir::app

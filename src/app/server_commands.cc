@@ -32,7 +32,7 @@ struct Simple {
   const char* help;
   const char* footer;
 };
-constexpr std::array<Simple, 16> kClients{{
+constexpr std::array<Simple, 17> kClients{{
     {"jobs", Kind::kJobs, "weir jobs [OPTIONS]", "List jobs of a server, newest first",
      "Example: weir jobs --state running --label event=spring"},
     {"show", Kind::kShow, "weir show ID", "Tell all about a job", "Example: weir show abcdefgh23456777"},
@@ -40,6 +40,9 @@ constexpr std::array<Simple, 16> kClients{{
      "Exit code 0 when it succeeded, else that of its failure. Ctrl-C ends the watching, not the job."},
     {"logs", Kind::kLogs, "weir logs ID", "What happened to a job, line by line, and why it failed",
      "Example: weir logs ID"},
+    {"explain", Kind::kExplain, "weir explain ID", "What was decided about a job and why, and what it waits for",
+     "In the order of time: what it waited for, by which plan it was done and why, its forecast against what was "
+     "measured, and how its memory went.\nExample: weir explain ID"},
     {"cancel", Kind::kCancel, "weir cancel ID...", "Stop jobs; nothing of theirs is kept", "Example: weir cancel ID"},
     {"pause", Kind::kPause, "weir pause ID...", "Let jobs stand still", "Example: weir pause ID"},
     {"resume", Kind::kResume, "weir resume ID...", "Let paused jobs go on", "Example: weir resume ID"},
@@ -297,7 +300,7 @@ struct ServerGrammar::Parts {
     WEIR_ASSIGN(ClientCommand client, Common(kind));
     const std::string usage = "\"weir " + command.get_name();
     const bool many = kind >= Kind::kCancel && kind <= Kind::kRemove;
-    if (many || kind == Kind::kShow || kind == Kind::kWatch || kind == Kind::kLogs) {
+    if (many || kind == Kind::kShow || kind == Kind::kWatch || kind == Kind::kLogs || kind == Kind::kExplain) {
       if (operands.empty()) {
         return Fail(ErrorCode::kBadParameters, "no job: " + usage + (many ? " ID...\"" : " ID\""));
       }

@@ -56,8 +56,9 @@ std::string Refusal(const Words& words) {
 }
 
 const std::vector<std::pair<std::string, Kind>> kWithIds{
-    {"cancel", Kind::kCancel}, {"pause", Kind::kPause}, {"resume", Kind::kResume}, {"retry", Kind::kRetry},
-    {"remove", Kind::kRemove}, {"show", Kind::kShow},   {"watch", Kind::kWatch},   {"logs", Kind::kLogs}};
+    {"cancel", Kind::kCancel}, {"pause", Kind::kPause},   {"resume", Kind::kResume},
+    {"retry", Kind::kRetry},   {"remove", Kind::kRemove}, {"show", Kind::kShow},
+    {"watch", Kind::kWatch},   {"logs", Kind::kLogs},     {"explain", Kind::kExplain}};
 const std::vector<std::pair<std::string, Kind>> kWithout{
     {"jobs", Kind::kJobs}, {"drain", Kind::kDrain}, {"undrain", Kind::kUndrain}, {"top", Kind::kTop}};
 const std::vector<std::string> kOthers{"serve", "config", "token", "submit", "batch", "change", "fetch"};

@@ -141,6 +141,24 @@ std::string Child(const json::value& child, const Widths& widths) {
               fmt::format("{:.0f} %", std::min(share, 9.99) * 100), seconds ? AsTime(*seconds) : "?"});
 }
 
+// What steps of running jobs wait for: how many for each, with the sentence of the first.
+std::vector<std::string> Waits(const std::vector<const json::value*>& running) {
+  std::vector<std::string> parts;
+  for (const char* what : {"memory", "disk", "processor", "pressure"}) {
+    std::size_t count = 0;
+    std::string first;
+    for (const auto* child : running) {
+      if (TextAt(*child, {"waiting", "for"}) == what) {
+        first = ++count == 1 ? TextAt(*child, {"waiting", "reason"}) : first;
+      }
+    }
+    if (count > 0) {
+      parts.push_back(fmt::format("{} for {}: {}", count, what, Printable(first)));
+    }
+  }
+  return parts;
+}
+
 }  // namespace
 
 std::string SystemAsText(const json::value& system, const Between& between, unsigned columns, unsigned rows) {
@@ -161,6 +179,10 @@ std::string SystemAsText(const json::value& system, const Between& between, unsi
            Amount(system, {"memory", "own_pss_bytes"}) + ")",
        "limit kept by " + KeptBy(system)},
       columns);
+  if (const auto level = TextAt(system, {"memory", "level"}); !level.empty()) {
+    const auto reason = TextAt(system, {"memory", "reason"});
+    Put(lines, "pressure", {Printable(level) + (reason.empty() ? "" : ": " + Printable(reason))}, columns);
+  }
   Put(lines, "queue",
       {Count(system, {"queue", "waiting"}) + " of " + Count(system, {"queue", "limit"}) + " wait",
        Count(system, {"queue", "running"}) + " of " + Count(system, {"queue", "slots"}) + " slots taken",
@@ -175,8 +197,11 @@ std::string SystemAsText(const json::value& system, const Between& between, unsi
        Count(system, {"requests", "in_flight"}) + " in flight",
        Count(system, {"requests", "connections"}) + " connections"},
       columns);
-  lines.emplace_back();
   const auto running = ListAt(system, {"running"});
+  if (const auto waits = Waits(running); !waits.empty()) {
+    Put(lines, "waits", waits, columns);
+  }
+  lines.emplace_back();
   const Widths widths = WidthsFor(columns);
   if (running.empty()) {
     lines.emplace_back("no child runs");

@@ -46,6 +46,32 @@ TEST(Top, EverythingThatCountsIsShown) {
   EXPECT_THAT(SystemAsText(System(1, 0), {}, 0, 0), HasSubstr("no child runs"));
 }
 
+TEST(Top, WhatIsWaitedForIsSaidOnceForEachReason) {
+  auto system = System(1, 4);
+  EXPECT_THAT(SystemAsText(system, {}, 0, 0), Not(HasSubstr("waits")));
+  auto& running = system.at("running").as_array();
+  running[0].as_object()["waiting"] = nullptr;
+  running[1].as_object()["waiting"] = json::object{{"for", "memory"}, {"reason", "it needs 3.0 MiB\x1b"}};
+  running[2].as_object()["waiting"] = json::object{{"for", "processor"}, {"reason", "0 of 2 are idle"}};
+  running[3].as_object()["waiting"] = json::object{{"for", "memory"}, {"reason", "it needs 9.0 MiB"}};
+  const auto text = SystemAsText(system, {}, 0, 0);
+  EXPECT_THAT(text, AllOf(HasSubstr("\nwaits     2 for memory: it needs 3.0 MiB"),
+                          HasSubstr(", 1 for processor: 0 of 2 are idle\n"), Not(HasSubstr("9.0 MiB")),
+                          Not(HasSubstr("\x1b"))));
+}
+
+TEST(Top, TheLevelOfPressureIsShownWhereThereIsOne) {
+  auto system = System();
+  EXPECT_THAT(SystemAsText(system, {}, 0, 0), Not(HasSubstr("pressure")));
+  auto& memory = system.at("memory").as_object();
+  memory["level"] = "elevated";
+  EXPECT_THAT(SystemAsText(system, {}, 0, 0), HasSubstr("\npressure  elevated\n"));
+  memory["reason"] = "the tree uses 72 % of the budget";
+  EXPECT_THAT(SystemAsText(system, {}, 0, 0), HasSubstr("\npressure  elevated: the tree uses 72 % of the budget\n"));
+  memory["level"] = 3;
+  EXPECT_THAT(SystemAsText(system, {}, 0, 0), Not(HasSubstr("pressure")));
+}
+
 TEST(Top, RatesAreDifferencesBetweenTwoLooks) {
   const auto before = System(100);
   EXPECT_THAT(SystemAsText(System(150), {.before = &before, .seconds = 2}, 0, 0), HasSubstr("25.0 requests/s"));

@@ -14,6 +14,8 @@ namespace {
 
 constexpr std::chrono::seconds kWriteAgain{1};
 constexpr std::chrono::milliseconds kMoment{20};
+// A short job ends before, and its events come with its changes of state.
+constexpr std::chrono::seconds kHeldAtMost{2};
 
 }  // namespace
 
@@ -78,11 +80,15 @@ void Book::Enter(ActiveJob& job, store::JobState state) const {
   }
 }
 
-std::string Book::EventData(const store::JobRecord& record, const std::string& note) {
+std::string Book::EventData(const store::JobRecord& record, const std::string& note,
+                            const boost::json::object& more) {
   boost::json::object data{
       {"state", store::NameOf(record.state)}, {"attempt", record.attempt}, {"paused", record.paused}};
   if (!note.empty()) {
     data["note"] = Text(note);
+  }
+  for (const auto& member : more) {
+    data[member.key()] = member.value();
   }
   return boost::json::serialize(data);
 }
@@ -92,21 +98,42 @@ void Book::Save(ActiveJob& job, const std::string& type, const std::string& note
   store::EventRecord event{
       .id = 0, .job = {}, .time = clock_.WallNow(), .type = type, .data = EventData(job.record, note)};
   Touch(job);
+  auto earlier = std::exchange(job.held, {});
   if (!job.unsaved.empty()) {
-    job.unsaved.push_back({.event = std::move(event), .then = std::move(then)});
+    job.unsaved.push_back({.event = std::move(event), .earlier = std::move(earlier), .then = std::move(then)});
     return;
   }
-  Write(job, event, std::move(then), with_timeline);
+  Write(job, event, earlier, std::move(then), with_timeline);
 }
 
-void Book::Write(ActiveJob& job, const store::EventRecord& event, std::function<void()> then, bool with_timeline) {
-  store::Change change{
-      .kind = store::Change::Kind::kUpdate, .job = job.record, .only_if_attempt = {}, .event = event, .timeline = {}};
+void Book::Tell(ActiveJob& job, const std::string& type, const std::string& note, const boost::json::object& more) {
+  if (job.held.empty()) {
+    job.held_since = clock_.Now();
+  }
+  job.held.push_back(
+      {.id = 0, .job = {}, .time = clock_.WallNow(), .type = type, .data = EventData(job.record, note, more)});
+  Touch(job);
+}
+
+void Book::WriteHeld(ActiveJob& job) {
+  if (!job.held.empty() && job.unsaved.empty() && clock_.Now() - job.held_since >= kHeldAtMost) {
+    Write(job, {}, std::exchange(job.held, {}), {}, false);
+  }
+}
+
+void Book::Write(ActiveJob& job, const std::optional<store::EventRecord>& event,
+                 const std::vector<store::EventRecord>& earlier, std::function<void()> then, bool with_timeline) {
+  store::Change change{.kind = store::Change::Kind::kUpdate,
+                       .job = job.record,
+                       .only_if_attempt = {},
+                       .event = event,
+                       .earlier = earlier,
+                       .timeline = {}};
   if (with_timeline && !job.timeline.empty()) {
     change.timeline = job.timeline.AsJson();
   }
   ++job.writing;
-  store_.Commit(std::move(change), alive_.Guard([this, id = job.record.id, event,
+  store_.Commit(std::move(change), alive_.Guard([this, id = job.record.id, event, earlier,
                                                  then = std::move(then)](const Result<store::Committed>& done) {
     ActiveJob* written = Find(id);
     if (written != nullptr) {
@@ -137,7 +164,7 @@ void Book::Write(ActiveJob& job, const store::EventRecord& event, std::function<
       log::Error("job " + id + " could not be written, again each second: " + Describe(done.error()));
     }
     if (written != nullptr) {
-      written->unsaved.push_back({.event = event, .then = then});
+      written->unsaved.push_back({.event = event, .earlier = earlier, .then = then});
       WriteUnsaved();
     } else if (then) {
       then();
@@ -157,7 +184,7 @@ void Book::WriteUnsaved() {
     }
     for (auto& [id, job] : jobs_) {
       for (auto& unsaved : std::exchange(job.unsaved, {})) {
-        Write(job, unsaved.event, std::move(unsaved.then), true);
+        Write(job, unsaved.event, unsaved.earlier, std::move(unsaved.then), true);
       }
     }
   }));

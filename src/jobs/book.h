@@ -8,6 +8,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/json/object.hpp>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -41,23 +42,29 @@ struct ActiveJob {
   std::optional<MediaTime> length;  // of the output
   std::int64_t frames = 0;          // forecast; 0: unknown
   Bytes lease;
-  Bytes memory;  // highest sampled so far, of the working child
+  Bytes memory;    // highest sampled so far, of the working child
+  Bytes resident;  // sampled last, of whatever child it has
   Timeline timeline{128};
   SteadyTime began{};
   SteadyTime told{};          // when watchers last heard of progress
   std::uint64_t version = 0;  // of all versions of all jobs, its own last
 
-  bool ending = false;   // the last change is on its way to the disk
-  bool leaving = false;  // shutdown: back to the queue
-  bool foreign = false;  // see Book
-  bool suspended = false;      // stands still for want of memory, not because somebody asked
-  std::string yields;          // why its work is being ended and goes back to the queue; "" when it is not
+  bool ending = false;     // the last change is on its way to the disk
+  bool leaving = false;    // shutdown: back to the queue
+  bool foreign = false;    // see Book
+  bool suspended = false;  // stands still for want of memory, not because somebody asked
+  std::string yields;      // why its work is being ended and goes back to the queue; "" when it is not
   std::optional<Error> cancelled;
   std::vector<Answer> cancels;                    // who asked for it
   std::vector<std::function<void()>> afterwards;  // asked while `ending`, of the ended job
 
+  std::string decision;                  // the sentence of the last one; "" before the first of this life
+  std::vector<store::EventRecord> held;  // see Book::Tell
+  SteadyTime held_since{};               // the first of them
+
   struct Unsaved {
-    store::EventRecord event;
+    std::optional<store::EventRecord> event;
+    std::vector<store::EventRecord> earlier;
     std::function<void()> then;
   };
   std::vector<Unsaved> unsaved;  // changes that could not be written yet, in their order
@@ -91,12 +98,19 @@ class Book {
   ActiveJob Take(const std::string& id);
 
   void Enter(ActiveJob& job, store::JobState state) const;
-  [[nodiscard]] static std::string EventData(const store::JobRecord& record, const std::string& note);
+  [[nodiscard]] static std::string EventData(const store::JobRecord& record, const std::string& note,
+                                             const boost::json::object& more = {});
   // Writes the job as it is now with an event, and its timeline when `with_timeline`. `then` hears when it is on
   // disk, or when the job, being foreign, has left; what cannot be written now is written again, in its order, until
   // it can.
   void Save(ActiveJob& job, const std::string& type, const std::string& note, std::function<void()> then = {},
             bool with_timeline = false);
+
+  // An event that is not worth a write of its own: it comes with the next change, or with WriteHeld. `more` goes into
+  // its data.
+  void Tell(ActiveJob& job, const std::string& type, const std::string& note, const boost::json::object& more);
+  // What has been held for so long that nobody should wait for it any more; cheap, to be called now and then.
+  void WriteHeld(ActiveJob& job);
 
   // Something about the job changed: its watchers look again.
   void Touch(ActiveJob& job);
@@ -106,7 +120,8 @@ class Book {
   boost::asio::awaitable<void> Changed(std::string id, std::uint64_t version, SteadyTime until);
 
  private:
-  void Write(ActiveJob& job, const store::EventRecord& event, std::function<void()> then, bool with_timeline);
+  void Write(ActiveJob& job, const std::optional<store::EventRecord>& event,
+             const std::vector<store::EventRecord>& earlier, std::function<void()> then, bool with_timeline);
   void WriteUnsaved();
   void WakeWatchers();
 

@@ -22,10 +22,54 @@ json::object FailureAsJson(const Error& error) {
   return failure;
 }
 
-json::object OutcomeOf(const std::string& earlier, const StoredRequest& stored, const Account& account) {
+namespace {
+
+constexpr std::size_t kMostRuns = 8;  // kept of all attempts, the last ones
+
+// Of the attempts before, and of this one.
+json::array RunsOf(const json::object& earlier, int attempt, const Account& account) {
+  json::array runs;
+  const auto* before = earlier.if_contains("runs");
+  if (before != nullptr && before->is_array()) {
+    for (const auto& run : before->as_array()) {
+      const auto* of = run.is_object() ? run.as_object().if_contains("attempt") : nullptr;
+      // The outcome of an attempt is made anew while it goes on.
+      if (of != nullptr && of->is_int64() && of->as_int64() != attempt) {
+        runs.push_back(run);
+      }
+    }
+  }
+  for (auto& run : AttemptsAsJson(account)) {
+    run.as_object()["attempt"] = attempt;
+    runs.push_back(std::move(run));
+  }
+  while (runs.size() > kMostRuns) {
+    runs.erase(runs.begin());
+  }
+  return runs;
+}
+
+}  // namespace
+
+std::string WithDecision(const std::string& outcome, const std::string& decision) {
+  if (decision.empty()) {
+    return outcome;
+  }
+  auto document = ParsedObject(outcome);
+  document["decision"] = Text(decision);
+  return json::serialize(document);
+}
+
+json::object OutcomeOf(const std::string& earlier, const StoredRequest& stored, int attempt, const Account& account) {
   json::object out;
-  if (const auto before = ParsedObject(earlier); before.contains("retries")) {
-    out["retries"] = before.at("retries");
+  const auto before = ParsedObject(earlier);
+  for (const char* kept : {"retries", "decision"}) {
+    if (before.contains(kept)) {
+      out[kept] = before.at(kept);
+    }
+  }
+  if (auto runs = RunsOf(before, attempt, account); !runs.empty()) {
+    out["runs"] = std::move(runs);
   }
   if (account.chosen) {
     // Stored for a hundred thousand jobs: what can be made again from the request stays out.
@@ -41,7 +85,6 @@ json::object OutcomeOf(const std::string& earlier, const StoredRequest& stored, 
                                  {"prior_peak_bytes", last.forecast.prior.count()},
                                  {"lease_bytes", last.forecast.lease.count()},
                                  {"measured_peak_bytes", last.measured_peak.count()}};
-    out["runs"] = AttemptsAsJson(account);
   }
   if (account.checks.ok() && !account.output_identity.empty()) {
     json::object artifact{{"name", Text(stored.output.empty() ? stored.artifact : FileName(stored.output))},
@@ -91,6 +134,9 @@ int Tries(const std::string& outcome, const char* kind) {
 }  // namespace
 
 int LeanerTries(const std::string& outcome) { return Tries(outcome, "leaner") + Tries(outcome, "yielded"); }
+
+int FailedTries(const std::string& outcome) { return Tries(outcome, "leaner"); }
+int LaterTries(const std::string& outcome) { return Tries(outcome, "later"); }
 
 void CountYield(json::object& outcome) {
   auto& retries = outcome["retries"];

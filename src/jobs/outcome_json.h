@@ -21,8 +21,12 @@ boost::json::object ParsedObject(const std::string& document);
 
 // As ErrorAsJson, with "cause".
 boost::json::object FailureAsJson(const Error& error);
-// `earlier`: the document before this attempt; what counts attempts is taken over from it.
-boost::json::object OutcomeOf(const std::string& earlier, const StoredRequest& stored, const Account& account);
+// `earlier`: the document before; what counts attempts is taken over from it, and what is known of those before
+// `attempt`.
+boost::json::object OutcomeOf(const std::string& earlier, const StoredRequest& stored, int attempt,
+                              const Account& account);
+// The same with the sentence of the last decision; "" changes nothing.
+std::string WithDecision(const std::string& outcome, const std::string& decision);
 
 // Which file was to appear.
 struct Promised {
@@ -31,9 +35,12 @@ struct Promised {
 };
 std::optional<Promised> PromisedIn(const std::string& outcome);
 
-// How many plans at the head of the ladder to pass over: one for each failure that asks for a leaner one, and for each
-// time that the work was ended to make room.
+// How many plans at the head of the ladder to pass over: one for each failure that asks for a leaner one, and for
+// each time that the work was ended to make room.
 int LeanerTries(const std::string& outcome);
+// How often it was tried again with a leaner plan after a failure, and how often after a pause.
+int FailedTries(const std::string& outcome);
+int LaterTries(const std::string& outcome);
 // Counts that the work was ended to make room. No failure.
 void CountYield(boost::json::object& outcome);
 // How long the pause is that was decided last; zero: none was.

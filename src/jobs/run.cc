@@ -189,6 +189,8 @@ class Run::Impl {
             return End(std::move(grant).error());
           }
           lease_ = std::move(grant->lease);
+          account_.waited += grant->reason.waited;
+          account_.reason = std::move(grant->reason);
           then(grant->way);
         }));
     if (!asked) {

@@ -88,6 +88,8 @@ struct Account {
   media::MediaFacts source;
   media::Ladder ladder;
   std::optional<std::size_t> chosen;  // index into ladder.plans
+  std::optional<Reason> reason;       // of what was granted last; while it works, of `chosen` (the way reason->way)
+  Duration waited{};                  // of all steps so far, for what they were granted
   std::optional<Error> refusal;       // forecast only: why no plan fits
   std::vector<Attempt> attempts;      // the last one made the output
   media::CheckReport checks;

@@ -58,6 +58,26 @@ const char* NameOf(WaitingFor reason) {
   return "";
 }
 
+const char* NameOf(PassedFor reason) {
+  switch (reason) {
+    case PassedFor::kMemory:
+      return "memory";
+    case PassedFor::kProcessors:
+      return "processors";
+    case PassedFor::kCompany:
+      return "company";
+    case PassedFor::kYield:
+      return "yield";
+    case PassedFor::kBudget:
+      return "budget";
+    case PassedFor::kFailed:
+      return "failed";
+    case PassedFor::kEarlier:
+      return "earlier";
+  }
+  return "";
+}
+
 class Scheduler::Impl {
  public:
   Impl(const Clock& clock, memory::Ledger& ledger, const SchedulerSettings& settings)
@@ -161,7 +181,7 @@ class Scheduler::Impl {
     if (needs_.Asks(need.job)) {
       return Fail(ErrorCode::kConflict, "job " + Quoted(need.job) + " asks for memory already");
     }
-    return needs_.Ask(std::move(need), ClaimOf(*job));
+    return needs_.Ask(std::move(need), ClaimOf(*job), clock_.Now());
   }
 
   [[nodiscard]] std::optional<SteadyTime> NextChange() const {
@@ -198,6 +218,28 @@ class Scheduler::Impl {
       return WaitingFor::kDrain;
     }
     return needs_.held() && running_ > 0 ? WaitingFor::kPressure : WaitingFor::kSlot;
+  }
+
+  [[nodiscard]] Wait WaitOf(const std::string& id) const {
+    const auto found = jobs_.find(id);
+    if (found == jobs_.end()) {
+      return {};
+    }
+    const Job& job = found->second;
+    if (job.where == Where::kHasSlot) {
+      return needs_.WaitOf(id);
+    }
+    Wait wait{.what = ReasonOf(id), .since = job.enqueued};
+    if (wait.what == WaitingFor::kTime) {
+      wait.until = job.not_before;
+    } else if (wait.what != WaitingFor::kPause) {
+      wait.all = static_cast<double>(settings_.slots);
+      wait.idle = static_cast<double>(settings_.slots - std::min(running_, settings_.slots));
+      wait.holders = running_;
+    } else {
+      wait.since.reset();  // nobody noted when it was paused
+    }
+    return wait;
   }
 
   [[nodiscard]] std::optional<std::size_t> PositionOf(const std::string& id) const {
@@ -311,6 +353,7 @@ void Scheduler::Withdraw(const std::string& id) { impl_->needs().Withdraw(id); }
 std::optional<std::pair<std::string, Result<Grant>>> Scheduler::NextGrant() { return impl_->NextGrant(); }
 std::optional<SteadyTime> Scheduler::NextChange() const { return impl_->NextChange(); }
 WaitingFor Scheduler::ReasonOf(const std::string& id) const { return impl_->ReasonOf(id); }
+Wait Scheduler::WaitOf(const std::string& id) const { return impl_->WaitOf(id); }
 std::optional<std::size_t> Scheduler::PositionOf(const std::string& id) const { return impl_->PositionOf(id); }
 bool Scheduler::Knows(const std::string& id) const { return impl_->Knows(id); }
 SchedulerFigures Scheduler::figures() const { return impl_->figures(); }

@@ -77,14 +77,81 @@ struct Need {
   std::string disk_name;             // which disk: any text that is the same for the same disk
   std::function<Bytes()> disk_free;  // asked at decisions; without it, or with no `disk`, nothing is reserved
 };
+
+enum class WaitingFor : std::uint8_t {
+  kNothing,
+  kSlot,
+  kProcessor,
+  kMemory,
+  kDisk,
+  kTime,
+  kPause,
+  kDrain,
+  kPressure
+};
+// "slot", "processor", "memory", "disk", "time", "pause", "drain", "pressure"; "" for kNothing.
+const char* NameOf(WaitingFor reason);
+
+// What a way that comes before the one that was taken was passed over for.
+enum class PassedFor : std::uint8_t {
+  kMemory,      // it needs more than there was for it
+  kProcessors,  // it keeps more of them busy than were idle
+  kCompany,     // alone, a way before the one taken would have been; with the jobs planned for, the queue ends later
+  kYield,       // it does no more, for its time and the size of its output
+  kBudget,      // it could never be leased
+  kFailed,      // an earlier try with it failed, or had to make room
+  kEarlier,     // an earlier choice in the same attempt went past it
+};
+// "memory", "processors", "company", "yield", "budget", "failed", "earlier".
+const char* NameOf(PassedFor reason);
+
+struct PassedWay {
+  std::size_t way = 0;
+  Bytes memory;
+  PassedFor why = PassedFor::kMemory;
+};
+
+// Why a step got the way that it got: all as it was at that moment, before its own lease.
+struct Reason {
+  std::size_t way = 0;
+  std::size_t ways = 1;     // that there were to choose from
+  Bytes memory;             // of the way
+  Bytes available;          // for it: what no lease holds and no step at work may still use
+  double processors = 0;    // of all; 0: they were not looked at
+  double idle = 0;          // of those
+  std::size_t leases = 0;   // of others
+  std::size_t working = 0;  // steps that do the work of other jobs
+  std::size_t alike = 1;    // that were planned for side by side, with this one; not looked at: 1
+  std::size_t wanting = 1;  // jobs that will want to work some time, with this one
+  Duration waited{};        // since it asked
+  WaitingFor waited_for = WaitingFor::kNothing;  // last
+  bool out_of_patience = false;                  // the way that was best did not fit for too long
+  std::size_t overtaken = 0;                     // steps that came before it, and wait on
+  std::vector<PassedWay> passed;                 // in the order of the ways
+};
+
 struct Grant {
   std::size_t way = 0;
   memory::Lease lease;
+  Reason reason{};
 };
 
-enum class WaitingFor : std::uint8_t { kNothing, kSlot, kProcessor, kMemory, kDisk, kTime, kPause, kDrain, kPressure };
-// "slot", "processor", "memory", "disk", "time", "pause", "drain", "pressure"; "" for kNothing.
-const char* NameOf(WaitingFor reason);
+// What a job waits for, as it is when asked. What does not belong to `what` is zero.
+struct Wait {
+  WaitingFor what = WaitingFor::kNothing;
+  std::optional<SteadyTime> since;  // for this; for a slot: since it came
+  Bytes required;                   // kMemory: by the way that is waited for; kDisk
+  Bytes leanest;                    // kMemory: by the way that needs least
+  Bytes available;                  // kMemory, kDisk: beside reservations and reserve
+  double all = 0;                   // kSlot: slots, kProcessor: processors
+  double idle = 0;                  // of those
+  // Who has it. kSlot, kDrain: jobs with slots. kPressure: either these or steps at work, whichever the job is of.
+  // kMemory: leases. kDisk: steps with reservations. kProcessor: steps at work.
+  std::size_t holders = 0;
+  // kTime: the end of the pause. kMemory, kDisk: until then others may pass, and the way that is waited for is the
+  // best one; from then on any that fits.
+  std::optional<SteadyTime> until;
+};
 
 struct SchedulerFigures {
   std::size_t queued = 0;   // without a slot
@@ -112,8 +179,8 @@ class Scheduler {
   void SetPaused(const std::string& id, bool paused);
   void SetDraining(bool draining);  // no slots are given while true
   [[nodiscard]] bool draining() const;
-  // While held, no slot is given as long as a job has one, and no work begins beside other work that is not paused: what
-  // goes on may end, and then one at a time goes on.
+  // While held, no slot is given as long as a job has one, and no work begins beside other work that is not paused:
+  // what goes on may end, and then one at a time goes on.
   void SetHeld(bool held);
   [[nodiscard]] bool held() const;
 
@@ -144,6 +211,8 @@ class Scheduler {
   // Of a job with a slot: as of the last NextGrant. kNothing for those that have what they need, and for unknown
   // ones.
   [[nodiscard]] WaitingFor ReasonOf(const std::string& id) const;
+  // As of ReasonOf, with the numbers of now. Asks `disk_free` where disk is waited for. O(ways).
+  [[nodiscard]] Wait WaitOf(const std::string& id) const;
   // Position among those without a slot, from 1, if all slots came free now; those aside come last. nullopt when it
   // has one, is unknown, or stands in the line beyond the thousandth place.
   [[nodiscard]] std::optional<std::size_t> PositionOf(const std::string& id) const;

@@ -13,6 +13,8 @@ constexpr double kLeastIdleProcessors = 0.5;
 // Steps in one turn whose way was planned and did not fit; work behind them waits for their places.
 constexpr std::size_t kMostPlanned = 8;
 constexpr double kMostLarger = 1;
+// Of a processor: what counts as rounding.
+constexpr double kHardlyMore = 0.05;
 
 bool Writes(const Need& need) { return need.disk != Bytes() && need.disk_free; }
 
@@ -81,7 +83,7 @@ std::optional<Error> SchedulerNeeds::MemoryRefusal(const Need& need) const {
       .With("budget_bytes", ledger_.budget().count());
 }
 
-Status SchedulerNeeds::Ask(Need need, SteadyTime claim) {
+Status SchedulerNeeds::Ask(Need need, SteadyTime claim, SteadyTime now) {
   EndReservation(need.job);
   EndWork(need.job);
   if (need.ways.empty()) {
@@ -94,7 +96,7 @@ Status SchedulerNeeds::Ask(Need need, SteadyTime claim) {
     return DiskRefusal(need, available);
   }
   std::string job = need.job;
-  Waiting waiting{.need = std::move(need), .refused_since = {}};
+  Waiting waiting{.need = std::move(need), .refused_since = {}, .asked = now, .since = now, .wanted = {}};
   if (waiting.need.work) {
     expected_.insert(job);
     DropBloated(waiting);
@@ -217,9 +219,8 @@ void SchedulerNeeds::Withdraw(const std::string& job) {
 
 SchedulerNeeds::Choice SchedulerNeeds::ChoiceFor(const Waiting& waiting, std::size_t jobs, SteadyTime now) const {
   const Need& need = waiting.need;
-  if (held_ && need.work && std::ranges::any_of(by_worker_, [&](const auto& worker) {
-        return !paused_.contains(worker.first);
-      })) {
+  if (held_ && need.work &&
+      std::ranges::any_of(by_worker_, [&](const auto& worker) { return !paused_.contains(worker.first); })) {
     return {.way = {}, .reason = WaitingFor::kPressure};
   }
   if (!IsPlanned(need)) {
@@ -231,23 +232,80 @@ SchedulerNeeds::Choice SchedulerNeeds::ChoiceFor(const Waiting& waiting, std::si
   }
   const auto best = WayFor(need, jobs);
   if (best && need.ways[*best].memory <= ledger_.available()) {
-    return {.way = best, .reason = WaitingFor::kMemory};
+    return {.way = best, .reason = WaitingFor::kMemory, .wanted = best};
   }
   const bool waited = waiting.refused_since && now - *waiting.refused_since >= settings_.patience;
   if (waited || ledger_.lease_count() == 0) {
-    return {.way = WayThatFits(need), .reason = WaitingFor::kMemory};
+    return {.way = WayThatFits(need), .reason = WaitingFor::kMemory, .wanted = best, .out_of_patience = waited};
   }
-  return {.way = {}, .reason = WaitingFor::kMemory};
+  return {.way = {}, .reason = WaitingFor::kMemory, .wanted = best};
+}
+
+Reason SchedulerNeeds::WhyOf(const Waiting& waiting, const Choice& choice, const Crowd& crowd, SteadyTime now) const {
+  const Need& need = waiting.need;
+  const bool planned = IsPlanned(need);
+  Reason why{.way = *choice.way,
+             .ways = need.ways.size(),
+             .memory = need.ways[*choice.way].memory,
+             .available = ledger_.available(),
+             .leases = ledger_.lease_count(),
+             .working = by_worker_.size(),
+             .waited = now - waiting.asked,
+             .waited_for = waiting.refused ? waiting.reason : WaitingFor::kNothing,
+             .out_of_patience = choice.out_of_patience && choice.way != choice.wanted,
+             .passed = {}};
+  if (planned) {
+    why.processors = static_cast<double>(settings_.processors);
+    why.idle = IdleProcessors();
+    why.alike = crowd.alike;
+    why.wanting = crowd.wanting;
+  }
+  if (planned && choice.way == choice.wanted) {
+    why.available = std::min(why.available, ledger_.largest_possible() - working_.own);
+  } else {
+    why.alike = 1;  // what fits now was looked for, for this one
+  }
+  std::optional<bool> alone_too;
+  for (std::size_t i = 0; i < why.way; ++i) {
+    const memory::Way& way = need.ways[i];
+    PassedWay passed{.way = i, .memory = way.memory, .why = PassedFor::kYield};
+    if (way.memory > why.available) {
+      passed.why = PassedFor::kMemory;
+    } else if (std::min(way.processors, why.processors) > why.idle + kHardlyMore) {
+      passed.why = PassedFor::kProcessors;
+    } else if (why.alike > 1) {
+      if (!alone_too) {
+        const auto alone = memory::BestWay(need.ways, 1,
+                                           {.memory = why.available,
+                                            .shared = ledger_.shared(),
+                                            .processors = why.idle,
+                                            .size_weight = settings_.size_weight});
+        alone_too = !alone || *alone >= why.way;
+      }
+      passed.why = *alone_too ? PassedFor::kYield : PassedFor::kCompany;
+    }
+    why.passed.push_back(passed);
+  }
+  return why;
+}
+
+void SchedulerNeeds::WaitFor(Waiting& waiting, WaitingFor reason, SteadyTime now) {
+  waiting.refused = true;
+  if (waiting.reason != reason) {
+    waiting.reason = reason;
+    waiting.since = now;
+  }
 }
 
 std::optional<std::pair<std::string, Result<Grant>>> SchedulerNeeds::Next(SteadyTime now, std::size_t in_line) {
   FollowBudget();
   bool memory_kept = false;  // for one that is out of patience
-  bool passing = false;
+  std::size_t passed_over = 0;
   std::vector<std::string> disks_kept;
   // That will want to work, and may, beside those that do.
-  const std::size_t jobs = std::min(expected_.size() + in_line,
-                                    settings_.slots > by_worker_.size() ? settings_.slots - by_worker_.size() : 1);
+  const Crowd crowd{.alike = std::min(expected_.size() + in_line,
+                                      settings_.slots > by_worker_.size() ? settings_.slots - by_worker_.size() : 1),
+                    .wanting = expected_.size() + in_line};
   std::size_t refused = 0;
   for (auto place = line_.begin(); place != line_.end(); ++place) {
     Waiting& waiting = place->second;
@@ -259,15 +317,17 @@ std::optional<std::pair<std::string, Result<Grant>>> SchedulerNeeds::Next(Steady
       return std::pair(std::move(job), Result<Grant>(Fail(*std::move(refusal))));
     }
     const bool no_turn = memory_kept || (IsPlanned(waiting.need) && refused >= kMostPlanned);
-    const auto [way, reason] = no_turn ? Choice{} : ChoiceFor(waiting, jobs, now);
-    waiting.reason = reason;
+    const Choice choice = no_turn ? Choice{} : ChoiceFor(waiting, crowd.alike, now);
+    const auto& [way, reason, wanted, out_of_patience] = choice;
     if (!way && reason == WaitingFor::kMemory) {
       ++refused;
       waiting.refused_since = waiting.refused_since.value_or(now);
     }
     const bool patient = !waiting.refused_since || now - *waiting.refused_since < settings_.patience;
     if (no_turn || reason == WaitingFor::kProcessor || reason == WaitingFor::kPressure || (!way && patient)) {
-      passing = true;
+      WaitFor(waiting, reason, now);
+      waiting.wanted = wanted;
+      ++passed_over;
       continue;
     }
     const auto [fit, available] = DiskFor(waiting.need);
@@ -278,18 +338,23 @@ std::optional<std::pair<std::string, Result<Grant>>> SchedulerNeeds::Next(Steady
     }
     if (fit == Fit::kLater ||
         (Writes(waiting.need) && std::ranges::find(disks_kept, waiting.need.disk_name) != disks_kept.end())) {
-      waiting.reason = WaitingFor::kDisk;
+      WaitFor(waiting, WaitingFor::kDisk, now);
       waiting.refused_since = waiting.refused_since.value_or(now);
-      passing = true;
+      ++passed_over;
       if (!patient) {
         disks_kept.push_back(waiting.need.disk_name);
       }
       continue;
     }
     if (!way) {
+      WaitFor(waiting, WaitingFor::kMemory, now);
+      waiting.wanted = wanted;
+      ++passed_over;
       memory_kept = true;
       continue;
     }
+    Reason why = WhyOf(waiting, choice, crowd, now);
+    why.overtaken = passed_over;
     const memory::Way& chosen = waiting.need.ways[*way];
     Result<memory::Lease> lease = ledger_.Acquire(chosen.memory, "job " + waiting.need.job);
     if (lease && waiting.need.work) {
@@ -301,8 +366,9 @@ std::optional<std::pair<std::string, Result<Grant>>> SchedulerNeeds::Next(Steady
       return std::pair(std::move(need.job), Result<Grant>(std::unexpected(std::move(lease).error())));
     }
     Reserve(need);
-    passed_ += passing ? 1 : 0;
-    return std::pair(std::move(need.job), Result<Grant>(Grant{.way = *way, .lease = *std::move(lease)}));
+    passed_ += passed_over > 0 ? 1 : 0;
+    return std::pair(std::move(need.job),
+                     Result<Grant>(Grant{.way = why.way, .lease = *std::move(lease), .reason = std::move(why)}));
   }
   return std::nullopt;
 }
@@ -322,6 +388,48 @@ void SchedulerNeeds::Reload(const SchedulerSettings& settings) { settings_ = set
 WaitingFor SchedulerNeeds::ReasonOf(const std::string& job) const {
   const auto found = by_job_.find(job);
   return found == by_job_.end() ? WaitingFor::kNothing : found->second->second.reason;
+}
+
+Wait SchedulerNeeds::WaitOf(const std::string& job) const {
+  const auto found = by_job_.find(job);
+  if (found == by_job_.end()) {
+    return {};
+  }
+  const Waiting& waiting = found->second->second;
+  Wait wait{.what = waiting.reason, .since = waiting.since};
+  switch (waiting.reason) {
+    case WaitingFor::kMemory:
+      wait.leanest = std::ranges::min(waiting.need.ways, {}, &memory::Way::memory).memory;
+      wait.required = waiting.wanted ? waiting.need.ways[*waiting.wanted].memory : wait.leanest;
+      wait.available = ledger_.available();
+      wait.holders = ledger_.lease_count();
+      break;
+    case WaitingFor::kDisk: {
+      const auto disk = disks_.find(waiting.need.disk_name);
+      wait.required = waiting.need.disk;
+      wait.available = DiskFor(waiting.need).second;
+      wait.holders = disk == disks_.end() ? 0 : disk->second.steps;
+      break;
+    }
+    case WaitingFor::kProcessor:
+      wait.all = static_cast<double>(settings_.processors);
+      wait.idle = IdleProcessors();
+      wait.holders = by_worker_.size();
+      break;
+    case WaitingFor::kPressure:
+      wait.holders = by_worker_.size();
+      break;
+    case WaitingFor::kNothing:
+    case WaitingFor::kSlot:
+    case WaitingFor::kTime:
+    case WaitingFor::kPause:
+    case WaitingFor::kDrain:
+      break;
+  }
+  if (waiting.refused_since && (wait.what == WaitingFor::kMemory || wait.what == WaitingFor::kDisk)) {
+    wait.until = *waiting.refused_since + settings_.patience;
+  }
+  return wait;
 }
 
 std::optional<SteadyTime> SchedulerNeeds::NextChange(SteadyTime now) const {

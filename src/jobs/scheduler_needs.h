@@ -34,7 +34,7 @@ class SchedulerNeeds {
   void Shrunk(const std::string& job, Bytes by);
   [[nodiscard]] bool WantsMemory() const;
   // The job does not ask already. Errors: kOverBudget, kDiskFull, kInternal when there is no way.
-  Status Ask(Need need, SteadyTime claim);
+  Status Ask(Need need, SteadyTime claim, SteadyTime now);
   void Withdraw(const std::string& job);  // also ends its reservation
   // `in_line`: jobs that will come after those that have slots.
   std::optional<std::pair<std::string, Result<Grant>>> Next(SteadyTime now, std::size_t in_line);
@@ -43,6 +43,7 @@ class SchedulerNeeds {
 
   [[nodiscard]] bool Asks(const std::string& job) const { return by_job_.contains(job); }
   [[nodiscard]] WaitingFor ReasonOf(const std::string& job) const;
+  [[nodiscard]] Wait WaitOf(const std::string& job) const;
   // When the next one runs out of patience.
   [[nodiscard]] std::optional<SteadyTime> NextChange(SteadyTime now) const;
   [[nodiscard]] std::size_t size() const { return line_.size(); }
@@ -58,7 +59,11 @@ class SchedulerNeeds {
     Need need;
     std::vector<memory::Way> bloated{};       // ways of it behind the others, which are not for now
     std::optional<SteadyTime> refused_since;  // for want of memory or disk
+    SteadyTime asked{};
     WaitingFor reason = WaitingFor::kMemory;
+    SteadyTime since{};                 // for that
+    bool refused = false;               // it has had a turn, in vain
+    std::optional<std::size_t> wanted;  // the way that it waits for, where that was planned
   };
   struct Disk {
     Bytes reserved;
@@ -73,6 +78,13 @@ class SchedulerNeeds {
   struct Choice {
     std::optional<std::size_t> way;
     WaitingFor reason = WaitingFor::kMemory;
+    std::optional<std::size_t> wanted{};  // planned, whether it fits or not
+    bool out_of_patience = false;
+  };
+  // Jobs that want to work: as many as may do so beside those that do, and in all.
+  struct Crowd {
+    std::size_t alike = 1;
+    std::size_t wanting = 1;
   };
 
   // Beside the steps that work, for the first of `jobs` like it; and of the ways that fit what is free now.
@@ -84,6 +96,8 @@ class SchedulerNeeds {
   }
   // Its way now, or what it waits for.
   [[nodiscard]] Choice ChoiceFor(const Waiting& waiting, std::size_t jobs, SteadyTime now) const;
+  [[nodiscard]] Reason WhyOf(const Waiting& waiting, const Choice& choice, const Crowd& crowd, SteadyTime now) const;
+  static void WaitFor(Waiting& waiting, WaitingFor reason, SteadyTime now);
   // With what is free on the disk of `need` beyond reservations and reserve.
   [[nodiscard]] std::pair<Fit, Bytes> DiskFor(const Need& need) const;
   [[nodiscard]] std::unexpected<Error> DiskRefusal(const Need& need, Bytes available) const;

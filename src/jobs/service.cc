@@ -96,6 +96,13 @@ Bytes JobService::Impl::LeaseOf(const ActiveJob& job) const {
   return holds ? job.lease : Bytes();
 }
 
+std::optional<WallTime> JobService::Impl::DateOf(std::optional<SteadyTime> instant) const {
+  if (!instant) {
+    return std::nullopt;
+  }
+  return parts_.clock.WallNow() + std::chrono::floor<std::chrono::milliseconds>(*instant - parts_.clock.Now());
+}
+
 JobView JobService::Impl::ViewOf(const ActiveJob& job) const {
   JobView view = ViewOf(job.record, true);
   view.version = job.version;
@@ -107,6 +114,7 @@ JobView JobService::Impl::ViewOf(const ActiveJob& job) const {
     view.live->plan = job.plan;
     view.live->forecast_peak = job.forecast_peak;
     view.live->lease = LeaseOf(job);
+    view.live->decision = job.decision;
   }
   return view;
 }
@@ -116,6 +124,11 @@ JobView JobService::Impl::ViewOf(JobRecord record, bool with_position) const {
   if (!IsFinal(record.state)) {
     view.live.emplace();
     view.live->waiting_for = scheduler_.ReasonOf(record.id);
+    if (with_position) {
+      view.live->wait = scheduler_.WaitOf(record.id);
+      view.live->waiting_since = DateOf(view.live->wait.since);
+      view.live->waiting_until = DateOf(view.live->wait.until);
+    }
     if (with_position && record.state == JobState::kQueued) {
       view.live->position = scheduler_.PositionOf(record.id);
     }
@@ -177,6 +190,8 @@ ServiceFigures JobService::Impl::figures() const {
   ServiceFigures figures;
   figures.scheduler = scheduler_.figures();
   figures.draining = scheduler_.draining();
+  figures.work_waits = work_waits_;
+  figures.attempts = attempts_;
   figures.held = scheduler_.held();
   figures.given_back = given_back_;
   figures.yielded = yielded_;
@@ -184,12 +199,14 @@ ServiceFigures JobService::Impl::figures() const {
     figures.unsaved += job.unsaved.empty() ? 0U : 1U;
     figures.suspended += job.suspended ? 1U : 0U;
     if (job.run) {
+      const Bytes lease = LeaseOf(job);
       figures.running.push_back({.job = id,
                                  .recipe = job.record.recipe,
                                  .plan = job.plan,
-                                 .lease = LeaseOf(job),
-                                 .memory = job.memory,
-                                 .since = job.began});
+                                 .lease = lease,
+                                 .memory = lease > Bytes() ? job.resident : Bytes(),
+                                 .since = job.began,
+                                 .wait = scheduler_.WaitOf(id)});
     }
   }
   if (auto counts = parts_.store.CountByState()) {

@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "jobs/histogram.h"
 #include "jobs/run.h"
 #include "jobs/scheduler.h"
 #include "media/progress.h"
@@ -70,7 +71,10 @@ struct BatchView {
 
 struct Live {  // of a job that is not final
   WaitingFor waiting_for = WaitingFor::kNothing;
-  std::optional<std::size_t> position;  // among those that wait for a slot
+  Wait wait;                                             // where it was asked for: see waiting_for
+  std::optional<WallTime> waiting_since, waiting_until;  // the dates of its instants
+  std::string decision;                                  // the sentence of the last one; "" when not of this life
+  std::optional<std::size_t> position;                   // among those that wait for a slot
   std::optional<media::Progress> progress;
   std::optional<MediaTime> length;  // of the output
   std::int64_t frames = 0;          // forecast; 0: unknown
@@ -95,20 +99,23 @@ struct RunningChild {
   std::string job;
   std::string recipe;
   std::string plan;
-  Bytes lease;
-  Bytes memory;
+  Bytes lease;   // zero while it waits for its next step
+  Bytes memory;  // of its children as sampled last; zero while it waits
   SteadyTime since{};
+  Wait wait;  // of its next step
 };
 struct ServiceFigures {
   std::vector<RunningChild> running;
   SchedulerFigures scheduler;
   std::vector<std::int64_t> by_state;  // index: JobState
   bool draining = false;
+  Histogram work_waits;       // how long work waited for what it got, since the start
+  Histogram attempts;         // how long attempts took, from their slot to their end
   bool held = false;          // nothing new begins, for want of memory
   std::size_t suspended = 0;  // jobs that stand still, for want of memory
   Bytes given_back;           // ever, of leases whose children went on
   std::uint64_t yielded = 0;  // times that a job's work was ended for want of memory, ever
-  std::size_t unsaved = 0;  // jobs whose last change could not be written yet
+  std::size_t unsaved = 0;    // jobs whose last change could not be written yet
 };
 
 using Answer = std::function<void(Result<JobView>)>;

@@ -89,6 +89,7 @@ class JobService::Impl {
   // --- service.cc
 
   Bytes LeaseOf(const ActiveJob& job) const;
+  std::optional<WallTime> DateOf(std::optional<SteadyTime> instant) const;
   JobView ViewOf(const ActiveJob& job) const;
   // Of one that is not awake. Its place in the line takes a walk along it.
   JobView ViewOf(store::JobRecord record, bool with_position) const;
@@ -129,6 +130,8 @@ class JobService::Impl {
   void LaunchAgain(const std::string& id);
   void Begin(ActiveJob& job);
   RunHooks HooksOf(const std::string& id);
+  // Its work begins, by the plan that was chosen: what for.
+  void TellStart(ActiveJob& job, const Account& account);
   void PublishWhenWritten(const std::string& id, const Account& account, std::function<void(Status)> go);
   void Ended(const std::string& id, Outcome outcome);
   // `why` of a failure, for those who read the log.
@@ -159,6 +162,7 @@ class JobService::Impl {
   // Ended jobs about which something is on its way to the disk, with what was asked about them meanwhile.
   std::map<std::string, std::vector<std::function<void()>>> ended_writes_;
   std::size_t accepting_ = 0;  // jobs of batches that are being looked at
+  Histogram work_waits_, attempts_;
   bool turn_posted_ = false;
   Bytes given_back_;  // ever, of leases whose children went on
   std::uint64_t yielded_ = 0;

@@ -554,6 +554,61 @@ TEST_F(ServiceTest, KeepsWhatTheChildrenUsedOverTimeAndTheDigestOfTheResult) {
   EXPECT_EQ(artifact.at("sha256").as_string(), WordFrom("sha256sum " + file.string()));
 }
 
+TEST_F(ServiceTest, TellsWhatItDecidedAndWhy) {
+  Service& service = Open({.slots = 1, .processors = 2});
+  const auto first = Submit(Crop());
+  const auto second = Submit(Crop());
+  ASSERT_TRUE(first && second);
+  RunUntil([&] { return service.Find(second->record.id)->live->wait.what == WaitingFor::kSlot; });
+  const JobView waiting = *service.Find(second->record.id);
+  EXPECT_EQ(waiting.live->wait.holders, 1U);
+  ASSERT_TRUE(waiting.live->waiting_since);
+  EXPECT_LE(*waiting.live->waiting_since, clock_.WallNow());
+  // In pages it is not looked for.
+  const auto page = service.List({}, 0, 10);
+  ASSERT_TRUE(page);
+  EXPECT_EQ(page->jobs.front().live->wait.what, WaitingFor::kNothing);
+
+  const auto ended = End(first->record.id);
+  ASSERT_EQ(ended.record.state, JobState::kSucceeded);
+  std::vector<std::string> types;
+  boost::json::object told;
+  const auto events = *service.Events(first->record.id, 0, 100);
+  for (const auto& event : events) {
+    const auto data = boost::json::parse(event.data).as_object();
+    types.emplace_back(event.type == "state" ? std::string(data.at("state").as_string()) : event.type);
+    told = event.type == "decision" ? data : told;
+  }
+  // It came with the change to verifying, if not before.
+  EXPECT_EQ(types,
+            (std::vector<std::string>{"queued", "running", "decision", "verifying", "publishing", "succeeded"}));
+  ASSERT_TRUE(told.contains("decision"));
+  EXPECT_EQ(told.at("attempt"), 1);
+  const auto outcome = boost::json::parse(ended.record.outcome).as_object();
+  EXPECT_EQ(outcome.at("decision"), told.at("note"));
+  EXPECT_EQ(told.at("decision").at("plan"), outcome.at("plan").at("name"));
+  EXPECT_EQ(told.at("decision").at("available_bytes"), Bytes::Mib(490).count());
+  ASSERT_EQ(outcome.at("runs").as_array().size(), 1U);
+  EXPECT_EQ(outcome.at("runs").at(0).at("attempt"), 1);
+  EXPECT_EQ(outcome.at("runs").at(0).at("plan"), outcome.at("plan").at("name"));
+  EXPECT_EQ(service.figures().work_waits.count(), 1U);
+  End(second->record.id);
+  EXPECT_EQ(service.figures().attempts.count(), 2U);
+}
+
+TEST_F(ServiceTest, AJobThatGoesBackToTheQueueSaysWhyAndKeepsIt) {
+  Open();
+  const auto accepted = Submit(Crop());
+  ASSERT_TRUE(accepted);
+  RunUntil([&] { return launcher_->living() > 0; });
+  Die();
+  Service& service = Open({.slots = 0});
+  // At rest: on disk only.
+  RunUntil([&] { return service.Find(accepted->record.id)->version == 0; });
+  const auto found = *service.Find(accepted->record.id);
+  EXPECT_EQ(boost::json::parse(found.record.outcome).at("decision"), "back to the queue: weir died while it ran");
+}
+
 TEST_F(ServiceTest, ARequestThatThisVersionCannotReadFailsAndSaysSo) {
   JobRecord record{.id = "dddddddddddddddd"};
   Plant(record, R"({"params":{"sise":"180x320"},"input":"clip.mp4","output":"","overwrite":false})");

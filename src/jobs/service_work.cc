@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "jobs/decision.h"
 #include "jobs/outcome_json.h"
 #include "jobs/service_impl.h"
 
@@ -19,6 +20,16 @@ constexpr std::chrono::milliseconds kProgressPeriod{250};
 constexpr std::chrono::seconds kLaunchAgain{1};
 constexpr std::chrono::seconds kTakeBackAgain{1};
 constexpr std::size_t kLongestReason = 1000;
+constexpr std::chrono::milliseconds kWorthTelling{100};
+
+std::string NextTry(const std::string& outcome, std::chrono::milliseconds pause, const ServiceSettings& settings) {
+  const auto times = [](int tries, int most) {
+    return ", time " + std::to_string(tries) + " of " + std::to_string(most);
+  };
+  return pause.count() == 0
+             ? "once more with a leaner plan" + times(FailedTries(outcome), settings.retries)
+             : "once more in " + InSeconds(pause) + times(LaterTries(outcome), settings.infrastructure_retries);
+}
 
 }  // namespace
 
@@ -88,6 +99,7 @@ void JobService::Impl::GiveOut() {
     if (asked) {
       if (ActiveJob* job = book_.Find(granted->first)) {
         job->lease = granted->second ? granted->second->lease.size() : Bytes();
+        job->resident = {};
       }
       boost::asio::post(parts_.loop, [then = std::move(asked.mapped()),
                                       grant = std::make_shared<Result<Grant>>(std::move(granted->second))] {
@@ -197,7 +209,7 @@ RunHooks JobService::Impl::HooksOf(const std::string& id) {
       job->lease = plan.forecast.lease;
       job->frames = plan.forecast.frames;
       job->length = plan.expectation.duration;
-      book_.Touch(*job);
+      TellStart(*job, account);
     } else if (phase == Phase::kVerifying) {
       book_.Enter(*job, JobState::kVerifying);
       book_.Save(*job, "state", {});
@@ -217,7 +229,9 @@ RunHooks JobService::Impl::HooksOf(const std::string& id) {
   };
   hooks.on_memory = [this, id](Bytes resident, Bytes lease) {
     if (ActiveJob* job = book_.Find(id)) {
+      job->resident = resident;
       job->timeline.Add(parts_.clock.Now(), resident, lease);
+      book_.WriteHeld(*job);
     }
   };
   hooks.on_note = [this, id](const std::string& note) {
@@ -231,6 +245,27 @@ RunHooks JobService::Impl::HooksOf(const std::string& id) {
   return hooks;
 }
 
+void JobService::Impl::TellStart(ActiveJob& job, const Account& account) {
+  const auto& plans = account.ladder.plans;
+  if (!account.reason || account.reason->way > *account.chosen) {
+    return book_.Touch(job);
+  }
+  work_waits_.Add(account.reason->waited);
+  const auto first = *account.chosen - account.reason->way;
+  const auto left_out = static_cast<std::size_t>(LeanerTries(job.record.outcome));
+  const auto failed = [&](std::size_t way) {
+    return way < left_out ||
+           std::ranges::find(account.attempts, plans[way].name, &Attempt::plan) != account.attempts.end();
+  };
+  const Reason reason = InLadder(*account.reason, first, plans, parts_.ledger.largest_possible(), failed);
+  const WayName name = [&](std::size_t way) { return plans[way].name; };
+  job.decision = Sentence(reason, name);
+  if (const Duration before = account.waited - account.reason->waited; before >= kWorthTelling) {
+    job.decision += "; the steps before had waited " + InSeconds(before);
+  }
+  book_.Tell(job, "decision", job.decision, {{"decision", ReasonAsJson(reason, name)}});
+}
+
 // What will appear is on disk before it does, and only for the attempt that holds the job.
 void JobService::Impl::PublishWhenWritten(const std::string& id, const Account& account,
                                           std::function<void(Status)> go) {
@@ -238,7 +273,8 @@ void JobService::Impl::PublishWhenWritten(const std::string& id, const Account& 
   if (job == nullptr) {
     return go(Fail(ErrorCode::kConflict, "the job is gone"));
   }
-  job->record.outcome = json::serialize(OutcomeOf(job->record.outcome, job->stored, account));
+  job->record.outcome = WithDecision(
+      json::serialize(OutcomeOf(job->record.outcome, job->stored, job->record.attempt, account)), job->decision);
   book_.Enter(*job, JobState::kPublishing);
   book_.Touch(*job);
   store::Change change{
@@ -295,12 +331,14 @@ void JobService::Impl::Ended(const std::string& id, Outcome outcome) {
   boost::asio::post(parts_.loop, [run = std::shared_ptr<Run>(std::move(job->run))] {});
   scheduler_.Remove(id);
   job->lease = {};
+  attempts_.Add(parts_.clock.Now() - job->began);
   job->suspended = false;
   TakeTurn();
   if (job->foreign) {
     return Leave(id);
   }
-  auto document = OutcomeOf(job->record.outcome, job->stored, outcome.account);
+  auto document =
+      OutcomeOf(WithDecision(job->record.outcome, job->decision), job->stored, job->record.attempt, outcome.account);
   if (outcome.status) {
     job->record.outcome = json::serialize(document);
     return Finish(*job, JobState::kSucceeded);
@@ -323,7 +361,7 @@ void JobService::Impl::Ended(const std::string& id, Outcome outcome) {
   document["failure"] = FailureAsJson(error);
   job->record.outcome = json::serialize(document);
   if (pause) {
-    Requeue(*job, Describe(error), pause);
+    Requeue(*job, Describe(error) + "; " + NextTry(job->record.outcome, *pause, settings_), pause);
   } else {
     Finish(*job, JobState::kFailed, Describe(error));
   }
@@ -333,6 +371,8 @@ void JobService::Impl::Requeue(ActiveJob& job, const std::string& why,
                                std::optional<std::chrono::milliseconds> backoff) {
   book_.Enter(job, JobState::kQueued);
   job.progress.reset();
+  job.decision = "back to the queue: " + why;
+  job.record.outcome = WithDecision(job.record.outcome, job.decision);
   if (backoff && backoff->count() > 0) {
     job.record.not_before = parts_.clock.WallNow() + *backoff;
   }

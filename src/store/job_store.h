@@ -73,7 +73,7 @@ struct EventRecord {
   std::int64_t id = 0;  // given by the store; grows
   std::string job;
   WallTime time{};
-  std::string type;  // "state", "progress", "note": stable
+  std::string type;  // "state", "note", "decision": stable
   std::string data;  // document
 };
 
@@ -85,6 +85,8 @@ struct Change {
   // writes nothing, also not its event. That is how a late attempt cannot touch a job.
   std::optional<int> only_if_attempt;
   std::optional<EventRecord> event;  // id and job are filled in by the store
+  // kUpdate: what happened before `event` and was not worth a write of its own; gets ids before that one's.
+  std::vector<EventRecord> earlier;
   // kInsert, kUpdate: a document kept beside the job, not in its record; replaces the one before, goes with the job.
   std::optional<std::string> timeline;
 };

@@ -225,6 +225,37 @@ TEST_F(JobStoreTest, EventsKeepTheFirstAndTheStates) {
   EXPECT_THAT(store_->Events(job.id, 0, 100).value(), SizeIs(8));
 }
 
+TEST_F(JobStoreTest, EarlierEventsComeWithTheNextChangeInOneWrite) {
+  Open({.most_events_per_job = 5});
+  const JobRecord job = Added(MakeJob());
+  Change change = Update(job, {}, MakeEvent("state", "third"));
+  change.earlier = {MakeEvent("decision", "first"), MakeEvent("note", "second")};
+  const auto done = Commit(std::move(change));
+  ASSERT_TRUE(done);
+  const auto events = Take(store_->Events(job.id, 0, 100));
+  const std::size_t before = events.size() - 3;
+  EXPECT_EQ(events[before].type, "decision");
+  EXPECT_EQ(events[before + 1].data, "second");
+  EXPECT_EQ(events[before + 2].data, "third");
+  EXPECT_EQ(events[before + 2].id, done->event_id);
+  // Without one of its own as well, and they count for the bound.
+  Change only = Update(job, {}, std::nullopt);
+  only.earlier = {MakeEvent("decision", "fourth")};
+  EXPECT_EQ(Commit(std::move(only))->event_id, done->event_id + 1);
+  for (int i = 0; i < 10; ++i) {
+    Change more = Update(job, {}, MakeEvent("note", "last"));
+    more.earlier = {MakeEvent("decision", "more")};
+    ASSERT_TRUE(Commit(std::move(more)));
+  }
+  EXPECT_THAT(store_->Events(job.id, 0, 100).value(), SizeIs(5));
+  // What is refused leaves nothing.
+  Change refused = Update(job, 77, MakeEvent("state"));
+  refused.earlier = {MakeEvent("decision")};
+  const auto last = store_->LastEventId().value();
+  EXPECT_FALSE(Commit(std::move(refused)));
+  EXPECT_EQ(store_->LastEventId().value(), last);
+}
+
 TEST_F(JobStoreTest, EventsOfAllAndAfterRemoval) {
   const JobRecord a = Added(MakeJob());
   const JobRecord b = Added(MakeJob());

@@ -69,6 +69,9 @@ Bytes SizeOf(const Change& change) {
   if (change.event) {
     size += change.event->type.size() + change.event->data.size();
   }
+  for (const EventRecord& event : change.earlier) {
+    size += sizeof(event) + event.type.size() + event.data.size();
+  }
   if (change.timeline) {
     size += change.timeline->size();
   }
@@ -421,7 +424,8 @@ Result<Committed> Writer::Update(const Change& change, std::int64_t number, bool
       BindAccepted(update, change.job);
     }
     BindLife(update, change.job);
-    WEIR_ASSIGN(const bool row, update.Bind(change.event ? 1 : 0).Bind(number).Step());
+    const std::size_t more = change.earlier.size() + (change.event ? 1 : 0);
+    WEIR_ASSIGN(const bool row, update.Bind(static_cast<std::int64_t>(more)).Bind(number).Step());
     if (!row) {
       return Fail(ErrorCode::kInternal, "job " + Quoted(change.job.id) + " was found and not updated");
     }
@@ -429,6 +433,10 @@ Result<Committed> Writer::Update(const Change& change, std::int64_t number, bool
   }
   WEIR_TRY(SetTimeline(change, number));
   Committed committed{.number = number};
+  for (const EventRecord& event : change.earlier) {
+    // What is too many goes with the last one.
+    WEIR_ASSIGN(committed.event_id, AddEvent(event, number, 0));
+  }
   if (change.event) {
     WEIR_ASSIGN(committed.event_id, AddEvent(*change.event, number, events));
   }

@@ -46,7 +46,7 @@ class Help(Case):
     def test_every_command_takes_json(self):
         """As the README says."""
         commands = re.findall(r'(?m)^  ([a-z]+) {2,}', self.ok(self.weir('--help')).text.split('Subcommands:')[-1].split('Examples:')[0])
-        self.assertLessEqual(set(COMMANDS) | {'serve', 'config', 'token', 'submit', 'batch', 'fetch', 'change', 'jobs', 'top'}, set(commands))
+        self.assertLessEqual(set(COMMANDS) | {'serve', 'config', 'token', 'submit', 'batch', 'fetch', 'change', 'jobs', 'explain', 'top'}, set(commands))
         nested = {'plan': ('crop',), 'submit': ('crop', 'thumbnail'), 'config': ('check', 'show'), 'token': ('add',)}
         for command in commands:
             for words in [(command, word) for word in nested[command]] if command in nested else [(command,)]:

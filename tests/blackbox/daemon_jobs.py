@@ -48,7 +48,8 @@ class Results(DaemonCase):
         self.assertEqual(media.chart_errors(frame, media.crop_window(640, 360, Fraction(9, 16))), [])
         self.assertEqual(media.channel_levels(path) != [], True)
         log = daemon.get('/v1/jobs/%s/log' % job['id']).json['lines']
-        self.assertEqual([line['text'] for line in log], ['queued', 'running', 'verifying', 'publishing', 'succeeded'])
+        self.assertEqual([line['text'] for line in log if line['type'] == 'state'], ['queued', 'running', 'verifying', 'publishing', 'succeeded'])
+        self.assertEqual([line['type'] for line in log if line['type'] != 'state'], ['decision'])
         self.parts_of(artefact['url'])
         self.assertEqual(self.act(job['id'], 'delete', 204), None)
         self.problem(daemon.get('/v1/jobs/' + job['id']), 404, 'not-found')
@@ -280,7 +281,7 @@ class Keys(DaemonCase):
         self.assertEqual(len(daemon.get('/v1/jobs').json['jobs']), 1)
         job = self.ends(replies[0].json['id'])
         self.assertEqual(job['attempt'], 1)
-        self.assertEqual(len(daemon.get('/v1/jobs/%s/log' % job['id']).json['lines']), 5)
+        self.assertEqual(len(daemon.get('/v1/jobs/%s/log' % job['id']).json['lines']), 6)
 
 
 class Lists(DaemonCase):
