@@ -92,8 +92,8 @@ def children_used():
 class Sampler:
     """bench/sampler.py beside a process."""
 
-    def __init__(self, pid, milliseconds=50):
-        self.process = subprocess.Popen([sys.executable, str(HERE / "sampler.py"), str(pid), str(milliseconds)],
+    def __init__(self, pid, milliseconds=50, *more):
+        self.process = subprocess.Popen([sys.executable, str(HERE / "sampler.py"), str(pid), str(milliseconds), *more],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def stop(self):

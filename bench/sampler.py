@@ -6,7 +6,7 @@ prints one JSON document: samples as [seconds of CLOCK_MONOTONIC, KiB, processes
 between two of them. One reading takes about 1 ms of processor time for each process and holds that process's memory map
 meanwhile, so a run that is timed should not carry a sampler.
 
-    bench/sampler.py PID [MILLISECONDS, default 50]
+    bench/sampler.py PID [MILLISECONDS, default 50] [below: without PID itself]
 """
 import json
 import os
@@ -38,6 +38,7 @@ def tree(root):
 
 def main():
     root, step = int(sys.argv[1]), int(sys.argv[2]) / 1000 if len(sys.argv) > 2 else 0.05
+    below = 1 if sys.argv[3:] == ["below"] else 0
     try:
         os.nice(-5)  # where that is allowed: what is measured may keep all processors busy
     except OSError:
@@ -45,7 +46,7 @@ def main():
     samples = []
     while os.path.exists(f"/proc/{root}"):
         began = time.monotonic()
-        pids = tree(root)
+        pids = tree(root)[below:]
         samples.append((round(began, 4), sum(map(pss, pids)), len(pids)))
         if select.select([sys.stdin], [], [], max(0.0, step - (time.monotonic() - began)))[0]:
             break
