@@ -51,7 +51,7 @@ KINDS = {
     'half a file': (3, Kind('thumbnail', 'half.mp4', suffix='.jpg', causes=BAD)),
     'no picture': (3, Kind('crop', 'tone.m4a', causes=BAD)),
     'past the end': (4, Kind('trim', 'silent.mp4', {'from': 50}, causes=BAD)),
-    'over the budget': (3, Kind('crop', 'silent.mp4', {'size': '4096x4096', 'aspect': '1:1'}, causes=('over_budget',))),
+    'over the budget': (3, Kind('crop', 'silent.mp4', {'size': '8192x8192', 'aspect': '1:1'}, causes=('over_budget',))),
     'vanishes': (4, Kind('thumbnail', None, suffix='.jpg', causes=BAD, may_succeed=True, expect=('mjpeg', 64, 48, 1))),
 }
 
