@@ -799,7 +799,7 @@ TEST_F(SchedulerTest, AStepThatWaitedLongForDiskIsNotPassedOnThatDisk) {
 TEST(WaitingForTest, EveryReasonHasAName) {
   std::set<std::string> names;
   for (const WaitingFor reason : {WaitingFor::kSlot, WaitingFor::kProcessor, WaitingFor::kMemory, WaitingFor::kDisk,
-                                  WaitingFor::kTime, WaitingFor::kPause, WaitingFor::kDrain}) {
+                                  WaitingFor::kTime, WaitingFor::kPause, WaitingFor::kDrain, WaitingFor::kPressure}) {
     names.insert(NameOf(reason));
   }
   EXPECT_THAT(names, ElementsAre("disk", "drain", "memory", "pause", "pressure", "processor", "slot", "time"));
