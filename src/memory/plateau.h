@@ -1,10 +1,10 @@
 // Plateau: whether the memory of a child that works has stopped growing, so that its peak is known. Pure: samples and
 // the time are handed in.
 //
-// Encoders reach their peak early (99 % of it after 0.5 s for a vertical 1080p crop alone, 90 % after 2.2 s beside five
-// others on two processors) and hold it to the end: their buffers are full once more pictures went in than they look
-// ahead. So the peak counts as known when that many pictures have come out and nothing has grown for a while. What grows
-// later all the same is not foreseen: whoever takes memory away by this has to live with a kill.
+// Encoders reach their peak early (99 % of it after 0.5 s for a vertical 1080p crop alone, 90 % after 2.2 s beside
+// five others on two processors) and hold it to the end: their buffers are full once more pictures went in than they
+// look ahead. So the peak counts as known when that many pictures have come out and nothing has grown for a while.
+// What grows later all the same is not foreseen: whoever takes memory away by this has to live with a kill.
 #pragma once
 
 #include <algorithm>
@@ -45,7 +45,8 @@ class Plateau {
   SteadyTime grew_{};
 };
 
-// What a child with this peak is left with: 8 % more, as a lease is above its forecast (docs/BENCHMARKS.md), and 4 MiB.
+// What a child with this peak is left with: 8 % more, as a lease is above its forecast (docs/BENCHMARKS.md), and 4
+// MiB.
 inline Bytes LeaseAbove(Bytes peak) { return peak * 1.08 + Bytes::Mib(4); }
 
 }  // namespace weir::memory

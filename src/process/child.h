@@ -119,8 +119,8 @@ class Child {
   // memory. Safe to repeat and after the end.
   virtual void Pause() = 0;
   virtual void Resume() = 0;
-  // Less memory from now on; asking for more than it has is ignored. The address space stays as ordered. Not below what
-  // it uses: it would be killed. Errors: kSystem; the limit is the old one then.
+  // Less memory from now on; asking for more than it has is ignored. The address space stays as ordered. Not below
+  // what it uses: it would be killed. Errors: kSystem; the limit is the old one then.
   virtual Status LowerMemoryLimit(Bytes limit) = 0;
   [[nodiscard]] virtual bool ended() const = 0;
   [[nodiscard]] virtual pid_t pid() const = 0;
