@@ -272,6 +272,11 @@ std::string Metrics(const SystemView& view) {
          static_cast<double>(reading.http.displaced));
   Metric(text, "weir_ready", "gauge", "1 when work can be taken.",
          reading.not_ready.empty() && !view.figures.draining ? 1 : 0);
+  Metric(text, "weir_lease_shrunk_bytes_total", "counter",
+         "Given back by leases whose children turned out to need less, while others waited for memory.",
+         bytes(view.figures.given_back));
+  Metric(text, "weir_open_descriptors", "gauge", "Of the daemon.", static_cast<double>(reading.descriptors));
+  Metric(text, "weir_threads", "gauge", "Of the daemon.", static_cast<double>(reading.threads));
   Metric(text, "weir_uptime_seconds", "gauge", "Since the start.", UptimeOf(view));
   return text;
 }

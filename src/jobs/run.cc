@@ -96,6 +96,7 @@ class Run::Impl {
       return {};
     }
     lowered_ = true;
+    had_lease_ = had;
     if (const auto lowered = child_->LowerMemoryLimit(left); !lowered) {
       log::Warning("the lease of job " + ask_.job + " stays as it is: " + Describe(lowered.error()));
       return {};
@@ -400,7 +401,8 @@ class Run::Impl {
               .disk_name = store::DiskOf(*target_),
               .disk_free = [target = target_] { return store::FreeSpace(*target); }};
     // After a kill at the limit the leaner plan gets the room of the one before it as well.
-    const Bytes least = account_.attempts.empty() ? Bytes() : account_.attempts.back().forecast.lease;
+    const Bytes least =
+        std::max(whole_lease_, account_.attempts.empty() ? Bytes() : account_.attempts.back().forecast.lease);
     for (std::size_t i = *account_.chosen; i < account_.ladder.plans.size(); ++i) {
       const media::Plan& way = account_.ladder.plans[i];
       need.ways.push_back({.memory = std::max(way.forecast.needed, least),
@@ -528,6 +530,7 @@ class Run::Impl {
     Note("stopped at " + ToString(account_.attempts.back().forecast.lease) +
          ", to which its lease had been lowered; once more with the whole of it");
     keeps_its_lease_ = true;
+    whole_lease_ = had_lease_;
     ++our_fault_;
     work_.reset();
     lease_ = {};
@@ -732,7 +735,9 @@ class Run::Impl {
   bool sampled_ = false;
   bool working_ = false;          // child_ does the work, not a look at something
   bool lowered_ = false;          // it has given back
+  Bytes had_lease_;               // before that
   bool keeps_its_lease_ = false;  // and must not again
+  Bytes whole_lease_;             // which it has had then
   std::size_t our_fault_ = 0;     // attempts that were killed because of it
   bool digesting_ = false;
   bool settle_after_digest_ = false;

@@ -34,14 +34,14 @@ class Explained(DaemonCase):
         why = told['decision']
         self.assertEqual(told['note'], job['decision'])
         self.assertEqual((why['plan'], why['way'], why['passed'], why['alike'], why['leases']), (job['plan']['name'], 1, [], 1, 0))
-        self.assertEqual(why['available_bytes'], (600 - 34) * MEBI)
+        self.assertEqual(why['available_bytes'], (600 - 37) * MEBI)
         self.assertGreaterEqual(why['lease_bytes'], job['memory']['lease_bytes'])
         [run] = job['runs']
         self.assertEqual((run['attempt'], run['plan'], run['ending']), (1, why['plan'], 'exited'))
         self.assertEqual(run['measured_peak_bytes'], job['memory']['measured_peak_bytes'])
         lines = self.daemon.get('/v1/jobs/%s/log' % job['id']).json['lines']
         self.assertEqual([line['type'] for line in lines], ['state', 'state', 'decision', 'state', 'state', 'state'])
-        self.assertIn('decision: started with ' + why['plan'], self.daemon.log)
+        self.assertTrue(wait_until(lambda: 'decision: started with ' + why['plan'] in self.daemon.log, 5 * PATIENCE), self.daemon.log)
 
         text = self.explain(job['id'])
         places = [text.find(words) for words in ('accepted', 'an attempt begins after', 'started with ' + why['plan'], 'its result is checked',
@@ -142,8 +142,8 @@ class Explained(DaemonCase):
         self.assertEqual([one['decision']['plan'] for one in decisions], [run['plan'] for run in runs])
         self.assertNotIn('failed', [passed['why'] for passed in decisions[0]['decision']['passed']])
         for one in decisions[1:]:
-            self.assertIn('failed', [passed['why'] for passed in one['decision']['passed']], one)
-        self.assertIn('an earlier try with "%s" failed' % runs[0]['plan'], decisions[1]['note'])
+            # What the kill taught may have made the way that failed too large for the whole budget.
+            self.assertTrue({'failed', 'budget'} & {passed['why'] for passed in one['decision']['passed']}, one)
         self.assertEqual(job['decision'], decisions[-1]['note'])
         text = self.explain(job['id'])
         for words in ('once more with a leaner plan, time 1 of 2', 'once more with a leaner plan, time 2 of 2', 'back in the queue: ', 'stopped at its limit',
@@ -153,10 +153,6 @@ class Explained(DaemonCase):
 
 
 class Dashboard(DaemonCase):
-    # Used by the dashboard and not exported yet. A name leaves this set when the daemon has it.
-    PENDING = {'weir_memory_level', 'weir_machine_memory_available_bytes', 'weir_machine_stall_percent', 'weir_relief_actions_total',
-               'weir_relief_freed_bytes_total', 'weir_growth_bytes_per_hour', 'weir_open_descriptors', 'weir_threads', 'weir_lease_shrunk_bytes_total'}
-
     def test_it_shows_what_is_exported(self):
         with open(os.path.join(ROOT, 'packaging', 'grafana-dashboard.json')) as file:
             dashboard = json.load(file)
@@ -181,10 +177,9 @@ class Dashboard(DaemonCase):
                 self.assertEqual(len(re.findall(r'[({]', target['expr'])), len(re.findall(r'[)}]', target['expr'])), target['expr'])
                 used |= names
         self.serve()
+        self.ends(self.submit(self.clip('plain'))['id'])  # some numbers are there only once there was work
         exported = {line.split('{')[0].split(' ')[0] for line in self.daemon.get('/metrics').body.decode().splitlines() if not line.startswith('#')}
-        self.assertEqual(used - exported - self.PENDING, set(), 'shown and not exported')
-        self.assertEqual(self.PENDING & exported, set(), 'exported now: strike them off PENDING')
-        self.assertEqual(self.PENDING - used, set(), 'pending and not shown')
+        self.assertEqual(used - exported, set(), 'shown and not exported')
         counted = {name[:-len('_bucket')] for name in exported if name.endswith('_bucket')}
         plain = {name for name in exported if not any(name.startswith(one + '_') for one in counted)}
         self.assertEqual(plain - used, set(), 'exported and not shown')

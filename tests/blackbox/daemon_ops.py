@@ -688,12 +688,12 @@ class Logs(Ops):
         os.rename(path, path + '-aside')
         second = self.ends(self.submit(name)['id'])['id']
         self.assertTrue(wait_until(lambda: os.path.exists(path) and second + ': succeeded' in open(path).read(), 5 * PATIENCE))
-        self.assertEqual(open(path).read().count(second), 5)
+        self.assertEqual(open(path).read().count(second), 6)
         self.assertNotIn(second, open(path + '-aside').read())
-        self.assertEqual(open(path + '-aside').read().count(first), 5)
+        self.assertEqual(open(path + '-aside').read().count(first), 6)
         os.unlink(path)
         third = self.ends(self.submit(name)['id'])['id']
-        self.assertTrue(wait_until(lambda: os.path.exists(path) and open(path).read().count(third) == 5, 5 * PATIENCE))
+        self.assertTrue(wait_until(lambda: os.path.exists(path) and open(path).read().count(third) == 6, 5 * PATIENCE))
         # No deleted file is held open.
         held = [os.readlink(link) for link in glob.glob('/proc/%d/fd/*' % daemon.pid) if os.path.islink(link)]
         self.assertFalse([link for link in held if 'weir.log' in link and link != path], held)
@@ -736,7 +736,7 @@ class Logs(Ops):
         lines = [json.loads(line) for line in self.lines(path)]
         lost = [int(line['message'].split()[0]) for line in lines if 'could not be written' in line['message']]
         told = sum(line.get('job') in unheard for line in lines)
-        self.assertEqual(sum(lost) + told, 5 * len(unheard), (lost, told))
+        self.assertEqual(sum(lost) + told, 6 * len(unheard), (lost, told))
         daemon.stop()
 
 
@@ -810,7 +810,7 @@ class Clock(Ops):
         self.assertEqual([job['attempt'] for job in ended], [1] * len(jobs))
         started = []
         for event in self.daemon.events('/v1/events?after=0'):
-            if event['data']['state'] == 'running' and event['data']['job'] != blocker:
+            if event['event'] == 'state' and event['data']['state'] == 'running' and event['data']['job'] != blocker:
                 started.append(event['data']['job'])
             if len(started) == len(jobs):
                 break
@@ -935,7 +935,7 @@ class Clock(Ops):
         listener.join(10 * PATIENCE)
         ids = [event['id'] for event in heard]
         self.assertEqual(ids, sorted(set(ids)))
-        self.assertEqual(len(ids), 5 * len(jobs))
+        self.assertEqual(len(ids), 6 * len(jobs))
 
 
 @needs_root
