@@ -1,9 +1,11 @@
 """Memory while jobs run: leases that fall when others wait, pressure, and what is done about it."""
+import os
+import signal
 import time
 import unittest
 
 from daemon_harness import DaemonCase
-from harness import PATIENCE, slow
+from harness import PATIENCE, slow, wait_until
 
 MEBI = 1 << 20
 
@@ -34,7 +36,7 @@ class GivingBack(DaemonCase):
         whole = self.at_work(first)['memory']['lease_bytes']
         self.assertGreater(whole, 220 * MEBI, 'the plan should need far more than the child takes')
         second = self.submit(**self.words)['id']
-        # Before its peak is known nothing is taken; and the second does not fit beside it, or it would work already.
+#Before its peak is known nothing is taken; and the second does not fit beside it, or it would work already.
         time.sleep(1)
         self.assertEqual(self.job(first)['memory']['lease_bytes'], whole)
         fallen = self.becomes(first, 'running', also=lambda job: job['memory']['lease_bytes'] < whole, seconds=15)
@@ -73,6 +75,120 @@ class GivingBack(DaemonCase):
 
 class GivingBackWithoutGroups(GivingBack):
     backend = 'rlimit'
+
+
+class Pressure(DaemonCase):
+    """The machine counts as short of memory when thresholds are set below what it uses."""
+    short = ('--machine-elevated-percent', '1', '--machine-high-percent', '2', '--machine-critical-percent', '100', '--pressure-hold', '0')
+
+    def memory_of_daemon(self):
+        reply = self.daemon.get('/v1/memory')
+        self.assertEqual(reply.status, 200, '\n%s' % reply)
+        return reply.json
+
+    def reach(self, level, seconds=10):
+        self.assertTrue(wait_until(lambda: self.memory_of_daemon()['level'] == level, seconds * PATIENCE), self.memory_of_daemon())
+        return self.memory_of_daemon()
+
+    def configure(self, **keys):
+        with open(os.path.join(self.dir, 'weir.toml'), 'w') as file:
+            file.write('[memory]\n' + ''.join('%s = %d\n' % pair for pair in keys.items()))
+
+    def start(self, *more, **keys):
+        self.configure(**keys)
+        return self.serve('--config', os.path.join(self.dir, 'weir.toml'), '--pressure-hold', '0', *more, scenario='obey-term')
+
+    def reload(self, **keys):
+        self.configure(**keys)
+        self.daemon.tell(signal.SIGHUP)
+
+    def test_a_healthy_day(self):
+        self.serve()
+        memory = self.memory_of_daemon()
+        self.assertEqual((memory['level'], memory['held'], memory['uses'], memory['warnings'], memory['recommendations']), ('normal', False, [], [], []))
+        self.assertGreater(memory['machine']['total_bytes'], memory['machine']['available_bytes'])
+        self.assertGreater(memory['tree_bytes'], MEBI)
+        self.assertEqual([remedy['name'] for remedy in memory['remedies']],
+                         ['trim caches', 'sweep', 'begin nothing', 'lower leases', 'suspend the youngest', 'end the youngest'])
+        self.ends(self.submit(self.clip('plain'))['id'])
+        recent = self.memory_of_daemon()['timeline'][0]
+        self.assertEqual(recent['period_seconds'], 10)
+        self.assertGreater(max(point['leased_bytes'] for point in recent['points']), 0, 'work that began was looked at')
+
+    def test_a_short_machine_begins_nothing_new_but_one_keeps_going(self):
+        self.start('--slots', '3', machine_elevated_percent=90, machine_high_percent=95, machine_critical_percent=100)
+        name = self.clip('one_frame')
+        first = self.submit(name)['id']
+        self.at_work(first)
+        self.reload(machine_elevated_percent=1, machine_high_percent=2, machine_critical_percent=100)
+        memory = self.reach('high')
+        self.assertIn('machine', memory['reason'])
+        self.assertTrue(wait_until(lambda: self.memory_of_daemon()['held'], 5 * PATIENCE))
+        second = self.submit(name)['id']
+        self.becomes(second, 'queued', also=lambda job: job['waiting_for'] == 'pressure')
+        system = self.daemon.get('/v1/system').json['memory']
+        self.assertEqual(system['level'], 'high')
+        self.assertIn('machine', system['reason'])
+        recommended = self.memory_of_daemon()['recommendations']
+        self.assertIn('memory.budget', [one['setting'] for one in recommended])
+        self.assertEqual(self.daemon.get('/health/memory').json['status'], 'warning')
+        self.assertIn('weir_memory_level 2', self.daemon.get('/metrics').body.decode())
+        self.assertEqual(self.job(first)['state'], 'running', 'what works goes on')
+#The one before is gone : one at a time goes on, for all the pressure.
+        self.play('pass')
+        self.act(first, 'cancel')
+        self.ends(second)
+        third = self.submit(name)['id']
+        self.ends(third)
+        self.reload(machine_elevated_percent=90, machine_high_percent=95, machine_critical_percent=100)
+        self.reach('normal')
+        self.assertFalse(self.memory_of_daemon()['held'])
+        uses = self.memory_of_daemon()['uses']
+        self.assertEqual([use['undone'] for use in uses if use['name'] == 'begin nothing'], [False, True], uses)
+
+    def test_in_need_the_youngest_makes_room_and_comes_again(self):
+        self.start('--slots', '2', '--processors', '4', machine_elevated_percent=90, machine_high_percent=95, machine_critical_percent=100)
+        name = self.clip('one_frame')
+        first = self.submit(name)['id']
+        self.at_work(first)
+        second = self.submit(name)['id']
+        self.becomes(second, 'running', also=lambda job: job['progress'] is not None)
+        self.reload(machine_elevated_percent=1, machine_high_percent=2, machine_critical_percent=3)
+        self.reach('critical')
+        back = self.becomes(second, 'queued', also=lambda job: job['waiting_for'] == 'pressure')
+        self.assertEqual(back['attempt'], 1)
+        self.assertEqual(self.job(first)['state'], 'running', 'the oldest keeps going')
+        self.assertEqual(len(self.daemon.workers()), 1)
+        self.assertEqual(self.memory_of_daemon()['yielded_jobs'], 1)
+        time.sleep(12)
+        self.assertEqual(self.job(first)['state'], 'running', 'the last one is never ended')
+        self.play('pass')
+        self.reload(machine_elevated_percent=90, machine_high_percent=95, machine_critical_percent=100)
+        done = self.ends(second)
+        self.assertEqual(done['attempt'], 2)
+        events = [event['data'].get('note', '') for event in self.daemon.events('/v1/jobs/%s/events' % second, headers={'Last-Event-ID': '0'})]
+        self.assertTrue(any('to make room' in note for note in events), events)
+        self.act(first, 'cancel')
+
+    def test_thresholds_that_do_not_rise_are_refused(self):
+        done = self.weir('config', 'check', '--high-percent', '60')
+        self.assertEqual(done.code, 2, '\n%s' % done)
+        self.assertIn('rise', done.stderr)
+        done = self.weir('config', 'check', '--over-age-of', 'cropp=5')
+        self.assertEqual(done.code, 2, '\n%s' % done)
+
+    def test_work_that_takes_long_is_told(self):
+        self.serve('--over-age', '100', '--over-age-of', 'crop=1', '--stuck', '2', scenario='obey-term')
+        job = self.submit(self.clip('one_frame'))['id']
+        self.at_work(job)
+        told = lambda: self.daemon.get('/api/diagnostics/resources').json['warnings']
+        self.assertTrue(wait_until(lambda: len(told()) == 2, 10 * PATIENCE), told())
+        self.assertTrue(all(job in text for text in told()), told())
+        self.assertIn('jobs.timeout_seconds', ' '.join(told()))
+        self.assertIn('jobs.stall_seconds', ' '.join(told()))
+        self.act(job, 'cancel')
+        self.assertTrue(wait_until(lambda: told() == [], 40 * PATIENCE), told())
+        self.assertEqual(self.daemon.log.count('has made no progress'), 2, 'when it began and when it ended')
 
 
 if __name__ == '__main__':
