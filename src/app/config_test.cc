@@ -68,13 +68,17 @@ std::string Sample(const Setting& setting) {
     case kWhole:
     case kSeconds:
     case kBytes:
+      // Levels must rise among each other.
+      if (setting.key.starts_with("memory.") && setting.key.ends_with("_percent")) {
+        return std::to_string(std::stoi(setting.fallback) + 1);
+      }
       return std::to_string(setting.low + 1);
     case kText:
       return "word";
     case kPath:
       return "/some/path";
     case kTexts:
-      return setting.key == "server.route_rates" ? "GET / 7" : "one";
+      return setting.key == "server.route_rates" ? "GET / 7" : setting.key == "watch.over_age_of" ? "crop=7" : "one";
     case kPaths:
       return "/one";
     case kWord:

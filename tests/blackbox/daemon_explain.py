@@ -82,10 +82,10 @@ class Explained(DaemonCase):
         self.assertIn('\nweir_steps_waiting_for{reason="memory"} 1\n', figures)
         self.assertIn('\nweir_steps_waiting_for{reason="disk"} 0\n', figures)
 
-#What a long job decided is not kept until it ends.
+        # What a long job decided is not kept until it ends.
         self.assertTrue(wait_until(lambda: any(line['type'] == 'decision' for line in self.daemon.get('/v1/jobs/%s/log' % first).json['lines']), 10 * PATIENCE))
         self.assertIn('now       ' + self.job(first)['plan']['name'], self.explain(first))
-#One without a slot has its reason too.
+        # One without a slot has its reason too.
         third, fourth = [self.submit(name)['id'] for _ in range(2)]
         found = self.becomes(fourth, 'queued', also=lambda one: one['waiting'] is not None)
         self.assertEqual((found['waiting']['for'], found['waiting']['slots'], found['waiting']['holders']), ('slot', 3, 3))
@@ -142,7 +142,7 @@ class Explained(DaemonCase):
         self.assertEqual([one['decision']['plan'] for one in decisions], [run['plan'] for run in runs])
         self.assertNotIn('failed', [passed['why'] for passed in decisions[0]['decision']['passed']])
         for one in decisions[1:]:
-#What the kill taught may have made the way that failed too large for the whole budget.
+            # What the kill taught may have made the way that failed too large for the whole budget.
             self.assertTrue({'failed', 'budget'} & {passed['why'] for passed in one['decision']['passed']}, one)
         self.assertEqual(job['decision'], decisions[-1]['note'])
         text = self.explain(job['id'])
@@ -179,7 +179,7 @@ class Dashboard(DaemonCase):
         self.serve()
         self.ends(self.submit(self.clip('plain'))['id'])  # some numbers are there only once there was work
         exported = {line.split('{')[0].split(' ')[0] for line in self.daemon.get('/metrics').body.decode().splitlines() if not line.startswith('#')}
-#Growth has a slope after the first hours only.
+        # Growth has a slope after the first hours only.
         self.assertEqual(used - exported - {'weir_growth_bytes_per_hour'}, set(), 'shown and not exported')
         counted = {name[:-len('_bucket')] for name in exported if name.endswith('_bucket')}
         plain = {name for name in exported if not any(name.startswith(one + '_') for one in counted)}

@@ -93,7 +93,7 @@ class Soak(DaemonCase):
         self.last = 0         # id of an event
         self.deaf = None
 
-#-- - what the daemon says of itself -- -
+    # --- what the daemon says of itself ---
 
     def listen(self):
         def work():
@@ -111,7 +111,7 @@ class Soak(DaemonCase):
     def endings(self, job):
         return sum(state in FINAL for state in self.heard.get(job, ()))
 
-#-- - what is done to it -- -
+    # --- what is done to it ---
 
     def body(self):
         """One job, and its kind."""
@@ -145,15 +145,14 @@ class Soak(DaemonCase):
         name, body = self.body()
         key = None
         if self.dice.random() < 0.1:
-#A caller who goes away without its answer, and asks again : the same job, once.
+            # A caller who goes away without its answer, and asks again: the same job, once.
             key = 'key-%d' % self.number
             text = json.dumps(body).encode()
             raw = self.daemon.connect()
             raw.sendall(b'POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: %d\r\nIdempotency-Key: %s\r\nPrefer: wait=20\r\n\r\n%s'
                         % (self.port, len(text), key.encode(), text))
             raw.close()
-        reply = self.daemon.post('/v1/jobs', body, headers={
-      'Idempotency-Key' : key} if key else None)
+        reply = self.daemon.post('/v1/jobs', body, headers={'Idempotency-Key': key} if key else None)
         self.assertIn(reply.status, (200, 202), '%s, %s\n%s' % (self.note, name, reply))
         self.accepted(reply.json['id'], name, body)
         self.vanish(body)
@@ -183,7 +182,7 @@ class Soak(DaemonCase):
         self.assertEqual((reply.status, reply.json['ended']), (200, True), '%s\n%s' % (self.note, reply))
         jobs = self.listed(batch['jobs_url'] + '&limit=200')
         self.fillers = {job['id'] for job in jobs if job['state'] == 'cancelled'}
-#One may have been done before it could be cancelled; nobody has to be told apart here but those.
+        # One may have been done before it could be cancelled; nobody has to be told apart here but those.
         for job in jobs:
             if job['id'] not in self.fillers:
                 self.asked[job['id']], self.finals[job['id']], self.ended[job['id']] = ('thumbnail', None), 1, job['state']
@@ -282,7 +281,7 @@ class Soak(DaemonCase):
                 raw.close()
                 self.readers.remove((raw, until))
 
-#-- - what comes of the jobs -- -
+    # --- what comes of the jobs ---
 
     def look_at_output(self, job, found):
         name, output = self.asked[job]
@@ -293,7 +292,7 @@ class Soak(DaemonCase):
         self.assertEqual(os.path.getsize(path), artifact['size_bytes'], note)
         real = digest(path)
         self.assertEqual(artifact.get('sha256', real), real, note)
-#Outputs of one plan are alike to the byte, so few are new.
+        # Outputs of one plan are alike to the byte, so few are new.
         if self.seen.get(real) != name:
             self.seen[real] = name
             self.assertIsNone(media.decodes(path), note)
@@ -319,7 +318,7 @@ class Soak(DaemonCase):
             if output:
                 self.assertFalse(os.path.exists(os.path.join(self.media, output)), note)
             if state == 'failed':
-#A child that was killed three times is what makes a good job fail.
+                # A child that was killed three times is what makes a good job fail.
                 crashed = found['failure']['cause'] == 'crashed' and found['attempt'] >= 3
                 self.assertTrue(found['failure']['cause'] in kind.causes or crashed, note)
                 self.assertTrue(found['failure']['detail'], note)
@@ -345,10 +344,12 @@ class Soak(DaemonCase):
                 self.paused.discard(job)
 
     def groups_of_children(self):
+        with open('/proc/%d/cgroup' % self.daemon.pid) as lines:
+            around_everything = set(re.findall('weir-[0-9a-z]{16}', lines.read()))
         for pid in descendants(self.daemon.pid):
             try:
                 with open('/proc/%d/cgroup' % pid) as lines:
-                    self.groups.update(re.findall('weir-[0-9a-z]{16}', lines.read()))
+                    self.groups.update(set(re.findall('weir-[0-9a-z]{16}', lines.read())) - around_everything)
             except OSError:
                 pass
 
@@ -376,7 +377,7 @@ class Soak(DaemonCase):
                 print('soak: %d of %d jobs, %.1f a second; %d handles, %.2f MiB anonymous at work' % (
                     self.number, JOBS, (self.number - before) / (time.monotonic() - began), len(self.handles()), self.pss('Pss_Anon') / 2**20), flush=True)
 
-#-- - at rest -- -
+    # --- at rest ---
 
     def pss(self, key='Pss'):
         with open('/proc/%d/smaps_rollup' % self.daemon.pid) as rollup:
@@ -406,13 +407,13 @@ class Soak(DaemonCase):
             reply = self.daemon.get('/v1/batches/' + batch)
             self.assertTrue(reply.status == 404 or reply.json['ended'], '%s\n%s' % (self.note, reply))
 
-#Jobs that have just ended take their child and their folder along a moment later.
+        # Jobs that have just ended take their child and their folder along a moment later.
         self.assertTrue(wait_until(lambda: not descendants(self.daemon.pid), 5 * PATIENCE), '%s: alive at rest: %s' % (self.note, descendants(self.daemon.pid)))
         quiet = lambda: self.daemon.get('/v1/system').json['requests']['connections'] <= 2
         self.assertTrue(wait_until(quiet, 10 * PATIENCE, 0.1), '%s: connections stay: %s' % (self.note, self.daemon.get('/v1/system').json['requests']))
         self.assertEqual(self.daemon.post('/api/diagnostics/resources/cleanup').status, 200, self.note)
         time.sleep(0.5)
-#A thread may be just at it : the least of some looks.
+        # A thread may be just at it: the least of some looks.
         looks = []
         for _ in range(5):
             looks.append((self.pss(), self.pss('Pss_Anon'), len(os.listdir('/proc/%d/task' % self.daemon.pid))))
