@@ -344,10 +344,12 @@ class Soak(DaemonCase):
                 self.paused.discard(job)
 
     def groups_of_children(self):
+        with open('/proc/%d/cgroup' % self.daemon.pid) as lines:
+            around_everything = set(re.findall('weir-[0-9a-z]{16}', lines.read()))
         for pid in descendants(self.daemon.pid):
             try:
                 with open('/proc/%d/cgroup' % pid) as lines:
-                    self.groups.update(re.findall('weir-[0-9a-z]{16}', lines.read()))
+                    self.groups.update(set(re.findall('weir-[0-9a-z]{16}', lines.read())) - around_everything)
             except OSError:
                 pass
 
