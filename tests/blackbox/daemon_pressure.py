@@ -96,7 +96,7 @@ class Pressure(DaemonCase):
         with open(os.path.join(self.dir, 'weir.toml'), 'w') as file:
             file.write('[memory]\nmachine_elevated_percent = %d\nmachine_high_percent = %d\nmachine_critical_percent = %d\n' % (elevated, high, critical))
 
-    def start(self, *more, **options):
+    def begin(self, *more, **options):
         self.configure(90, 95, 100)
         return self.serve('--config', os.path.join(self.dir, 'weir.toml'), '--pressure-hold', '0', *more, scenario='obey-term', **options)
 
@@ -118,7 +118,7 @@ class Pressure(DaemonCase):
         self.assertGreater(max(point['leased_bytes'] for point in recent['points']), 0, 'work that began was looked at')
 
     def test_a_short_machine_begins_nothing_new_but_one_keeps_going(self):
-        self.start(slots=3)
+        self.begin(slots=3)
         name = self.clip('one_frame')
         first = self.submit(name)['id']
         self.at_work(first)
@@ -147,7 +147,7 @@ class Pressure(DaemonCase):
 
     @slow
     def test_in_need_the_youngest_makes_room_and_comes_again(self):
-        self.start('--processors', '4', slots=2)
+        self.begin('--processors', '4', slots=2)
         name = self.clip('one_frame')
         first = self.submit(name)['id']
         self.at_work(first)
