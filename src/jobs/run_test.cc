@@ -75,8 +75,8 @@ class RunTest : public TestPlace {
   std::optional<World> world_;
 };
 
-// Resident, of this process: a child begins as a copy of it, which its high-water mark counts. Instrumented builds are
-// larger than any lease.
+// Resident, of this process: a child begins as a copy of it, which its high-water mark counts. Instrumented builds
+// are larger than any lease.
 Bytes OwnSize() {
   std::ifstream statm("/proc/self/statm");
   std::uint64_t all = 0;
