@@ -18,6 +18,8 @@ using std::chrono::seconds;
 constexpr Duration kAtWork = seconds(1);
 constexpr Duration kAtRest = seconds(30);
 constexpr Duration kLeast = milliseconds(100);
+// Until what was just begun has its child.
+constexpr Duration kBegun = milliseconds(10);
 constexpr Duration kStatusPeriod = minutes(1);
 
 std::string PerHourWord(memory::Growing what) {
@@ -122,7 +124,7 @@ GovernorReading Overseer::Read() const {
 
 void Overseer::Look() {
   const SteadyTime now = parts_.clock.Now();
-  const SteadyTime at = looked_ ? std::max(now, *looked_ + kLeast) : now;
+  const SteadyTime at = std::max(now + kBegun, looked_.value_or(now) + kLeast);
   if (!soon_ || at < *soon_) {
     soon_ = at;
     Await();

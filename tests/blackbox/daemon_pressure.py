@@ -171,7 +171,7 @@ class Pressure(DaemonCase):
     def test_thresholds_that_do_not_rise_are_refused(self):
         done = self.weir('config', 'check', '--high-percent', '60')
         self.assertEqual(done.code, 2, '\n%s' % done)
-        self.assertIn('rise', done.stderr)
+        self.assertIn(b'rise', done.err)
         done = self.weir('config', 'check', '--over-age-of', 'cropp=5')
         self.assertEqual(done.code, 2, '\n%s' % done)
 
