@@ -98,13 +98,15 @@ Response NoRoute(const Request& request) {
 class Api::Impl {
  public:
   Impl(const Clock& clock, jobs::JobService& service, const store::Artifacts& artifacts, Facts facts,
-       std::function<SystemReading()> reading, std::function<Bytes()> clean_up)
+       std::function<SystemReading()> reading, std::function<Bytes()> clean_up,
+       std::function<GovernanceHistory()> history)
       : context_{.clock = clock,
                  .service = service,
                  .artifacts = artifacts,
                  .facts = std::move(facts),
                  .reading = std::move(reading),
                  .clean_up = std::move(clean_up),
+                 .history = std::move(history),
                  .document = LazyText(clock, kDocumentIdle, [this] { return DocumentOf(context_.facts.version); })} {}
 
   awaitable<Response> Answer(Request request) {
@@ -136,6 +138,10 @@ class Api::Impl {
   }
 
   [[nodiscard]] DocumentState document() const { return context_.document.state(); }
+  [[nodiscard]] Bytes bytes() const {
+    const auto state = document();
+    return context_.rendered.bytes() + context_.unchanged.bytes() + (state.loaded ? state.size : Bytes());
+  }
   void LetGo() {
     context_.document.LetGo();
     context_.rendered.LetGo();
@@ -155,12 +161,14 @@ class Api::Impl {
 };
 
 Api::Api(const Clock& clock, jobs::JobService& service, const store::Artifacts& artifacts, Facts facts,
-         std::function<SystemReading()> reading, std::function<Bytes()> clean_up)
+         std::function<SystemReading()> reading, std::function<Bytes()> clean_up,
+         std::function<GovernanceHistory()> history)
     : impl_(std::make_unique<Impl>(clock, service, artifacts, std::move(facts), std::move(reading),
-                                   std::move(clean_up))) {}
+                                   std::move(clean_up), std::move(history))) {}
 Api::~Api() = default;
 awaitable<Response> Api::Answer(Request request) { return impl_->Answer(std::move(request)); }
 DocumentState Api::document() const { return impl_->document(); }
+Bytes Api::bytes() const { return impl_->bytes(); }
 void Api::LetGo() { impl_->LetGo(); }
 
 }  // namespace weir::api

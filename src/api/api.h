@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "api/governance.h"
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "http/message.h"
@@ -56,6 +57,7 @@ struct SystemReading {
   bool ffprobe = true;    // as well
   std::string not_ready;  // why no work can be taken; "" when it can
   http::ServerFigures http;
+  Governance governance;
 };
 
 struct Facts {  // that do not change while it runs
@@ -77,9 +79,10 @@ struct DocumentState {
 class Api {
  public:
   // All outlive this. `artifacts` as given to the service. `clean_up` lets go of what can be had again and returns
-  // by how much the daemon's memory is less than before.
+  // by how much the daemon's memory is less than before. `history` is asked by whoever wants to see it.
   Api(const Clock& clock, jobs::JobService& service, const store::Artifacts& artifacts, Facts facts,
-      std::function<SystemReading()> reading, std::function<Bytes()> clean_up);
+      std::function<SystemReading()> reading, std::function<Bytes()> clean_up,
+      std::function<GovernanceHistory()> history);
   Api(const Api&) = delete;
   Api& operator=(const Api&) = delete;
   ~Api();
@@ -87,6 +90,8 @@ class Api {
   // The handler for http::Server.
   boost::asio::awaitable<http::Response> Answer(http::Request request);
   [[nodiscard]] DocumentState document() const;
+  // Kept to be answered again: the document, rendered answers.
+  [[nodiscard]] Bytes bytes() const;
   // Texts that are kept only because they may be asked for again go.
   void LetGo();
 

@@ -92,7 +92,8 @@ class ApiTest : public testing::Test {
         [this] {
           api_->LetGo();
           return Bytes::Kib(3);
-        });
+        },
+        [] { return GovernanceHistory(); });
   }
   ~ApiTest() override {
     api_.reset();
@@ -554,55 +555,44 @@ struct Found {
   }
 };
 
-TEST(System, MemoryHasThreeLevels) {
+TEST(System, MemoryHasThreeLevelsForThoseWhoKnowThree) {
   struct Row {
-    std::uint64_t used;  // of a million
-    const char* status;
     const char* level;
-    bool warns;
-    bool recommends;
+    const char* status;
+    const char* told;
   };
-  for (const Row& row :
-       {Row{0, "healthy", "normal", false, false}, Row{849'999, "healthy", "normal", false, false},
-        Row{850'000, "warning", "warning", true, false}, Row{949'999, "warning", "warning", true, false},
-        Row{950'000, "critical", "critical", true, true}, Row{3'000'000, "critical", "critical", true, true}}) {
+  for (const Row& row : {Row{"normal", "healthy", "normal"}, Row{"elevated", "healthy", "normal"},
+                         Row{"high", "warning", "warning"}, Row{"critical", "critical", "critical"}}) {
     Found found;
-    found.reading.tree_memory = Bytes(row.used);
+    found.reading.tree_memory = Bytes(990'000);
+    found.reading.governance.level = row.level;
     const auto health = HealthMemoryAsJson(found.View());
-    EXPECT_EQ(health.at("status").as_string(), row.status) << row.used;
-    EXPECT_EQ(health.at("memory").at("level").as_string(), row.level) << row.used;
-    EXPECT_DOUBLE_EQ(health.at("memory").at("percentage").as_double(), static_cast<double>(row.used) / 1e4);
-    const auto& recommended = health.at("recommendations").as_array();
-    EXPECT_EQ(!recommended.empty(), row.recommends) << row.used;
-    if (row.recommends) {
-      EXPECT_EQ(recommended.front().at("priority").as_string(), "high");
-    }
-    EXPECT_EQ(PerformanceAsJson(found.View()).at("memory").at("level").as_string(), row.level) << row.used;
-    EXPECT_EQ(!found.Warnings().empty(), row.warns) << row.used;
+    EXPECT_EQ(health.at("status").as_string(), row.status);
+    EXPECT_EQ(health.at("memory").at("level").as_string(), row.told);
+    EXPECT_DOUBLE_EQ(health.at("memory").at("percentage").as_double(), 99);
+    EXPECT_EQ(PerformanceAsJson(found.View()).at("memory").at("level").as_string(), row.told);
   }
-  Found unbounded;  // nothing is much of nothing
-  unbounded.reading.budget = Bytes();
-  unbounded.reading.tree_memory = Bytes::Mib(1);
-  EXPECT_EQ(HealthMemoryAsJson(unbounded.View()).at("status").as_string(), "healthy");
 }
 
-TEST(System, ResourcesWarnBeyondEachOfThreeLimits) {
+TEST(System, WhatTheGovernorSaysIsPassedOn) {
   Found found;
-  found.reading.descriptors = 1000;
-  found.reading.processes = 10;
-  found.reading.tree_memory = Bytes(849'999);
-  EXPECT_TRUE(found.Warnings().empty());
-  found.reading.descriptors = 1001;
-  EXPECT_EQ(found.Warnings(), std::vector<std::string>{"more than 1000 open file handles"});
-  found.reading.descriptors = 1000;
-  found.reading.processes = 11;
-  EXPECT_EQ(found.Warnings(), std::vector<std::string>{"more than 10 active processes"});
-  found.reading.processes = 10;
-  found.reading.tree_memory = Bytes(850'000);
-  EXPECT_EQ(found.Warnings(), std::vector<std::string>{"memory is at 85 % of the budget or more"});
-  found.reading.descriptors = 5000;
-  found.reading.processes = 50;
-  EXPECT_EQ(found.Warnings().size(), 3U);
+  found.reading.governance = {
+      .level = "high",
+      .reason = "the machine has little",
+      .warnings = {"job a is stuck"},
+      .recommendations = {{.priority = "high", .setting = "memory.budget", .action = "lower it"}}};
+  EXPECT_EQ(found.Warnings(), std::vector<std::string>{"job a is stuck"});
+  const auto health = HealthMemoryAsJson(found.View());
+  const auto& recommended = health.at("recommendations").as_array();
+  ASSERT_EQ(recommended.size(), 1U);
+  EXPECT_EQ(recommended[0].at("setting").as_string(), "memory.budget");
+  const auto memory = MemoryAsJson(found.View(), {.uses = {{.name = "sweep", .level = "high", .reason = "why"}},
+                                                  .series = {{.period = std::chrono::seconds(10)}}});
+  EXPECT_EQ(memory.at("level").as_string(), "high");
+  EXPECT_TRUE(memory.at("since").is_null());
+  EXPECT_TRUE(memory.at("machine").at("total_bytes").is_null()) << "what is not known is no zero";
+  EXPECT_EQ(memory.at("uses").as_array().size(), 1U);
+  EXPECT_EQ(memory.at("timeline").as_array()[0].at("period_seconds").to_number<double>(), 10);
 }
 
 TEST(System, ToolsThatAreGoneAreNotThere) {

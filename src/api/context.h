@@ -35,6 +35,7 @@ struct Context {
   Facts facts;
   std::function<SystemReading()> reading;
   std::function<Bytes()> clean_up;
+  std::function<GovernanceHistory()> history;
   LazyText document;  // GET /openapi.json
   Window window{};
   Rendered rendered{Bytes::Mib(1)};

@@ -76,7 +76,7 @@ void AddPeerSchemas(json::object& schemas) {
                           {"level", OneOf({"normal", "warning", "critical"})}})},
        {"cache", Object({{"entries", Whole()}, {"size", Whole()}, {"hitRate", OrNull(Share())}})},
        {"jobs", Object({{"count", Whole()}, {"pending", Whole()}, {"processing", Whole()}, {"completed", Whole()}})},
-       {"recommendations", List(Object({{"priority", OneOf({"high", "medium", "low"})}, {"action", Text(1)}}))},
+       {"recommendations", List(Ref("Recommendation"))},
        {"timestamp", Date()}});
   schemas["Resources"] = Object({{"openFileHandles", Whole()},
                                  {"activeProcesses", Whole()},

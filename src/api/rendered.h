@@ -21,6 +21,7 @@ class Rendered {
   std::shared_ptr<const std::string> Of(const jobs::JobView& view);
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
   void LetGo();
+  [[nodiscard]] Bytes bytes() const { return used_; }
 
  private:
   struct Entry {

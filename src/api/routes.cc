@@ -223,6 +223,9 @@ std::vector<Route> SystemRoutes() {
           .Is("Draining", "It drains."),
       PostAsAdmin("/v1/undrain", PostUndrain, "undrain", "Starts jobs again.")
           .Is("Draining", "It does not drain any more."),
+      Get("/v1/memory", GetMemory, "getMemoryState",
+          "The level of memory pressure and why, what was done about it, what grows, and the tree's use over time.")
+          .Is("Memory", "As of now, with the last hour and day."),
       Get("/v1/calibration", GetCalibration, "getCalibration",
           "How good forecasts of memory are, by the formula and corrected, and what is known of which children.")
           .Is("Calibration", "Over all samples that are kept."),

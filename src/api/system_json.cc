@@ -4,6 +4,7 @@
 #include <array>
 #include <boost/json.hpp>
 #include <cstdio>
+#include <utility>
 
 #include "jobs/account_json.h"
 #include "jobs/decision.h"
@@ -12,13 +13,6 @@ namespace weir::api {
 namespace {
 
 namespace json = boost::json;
-
-// The levels of the systems that asked for them, of the whole tree against the budget.
-constexpr double kWarning = 0.85;
-constexpr double kCritical = 0.95;
-// Likewise.
-constexpr std::size_t kManyDescriptors = 1000;
-constexpr std::size_t kManyChildren = 10;
 
 struct NamedType {
   const char* extension;
@@ -36,11 +30,16 @@ double ShareOf(const SystemReading& reading) {
              : static_cast<double>(reading.tree_memory.count()) / static_cast<double>(reading.budget.count());
 }
 
-const char* LevelOf(double share) {
-  return share >= kCritical ? "critical" : share >= kWarning ? "warning" : "normal";
+// In the words of the systems that asked: what is elevated is used as planned.
+const char* PeerLevelOf(const Governance& governance) {
+  return governance.level == "critical" ? "critical" : governance.level == "high" ? "warning" : "normal";
 }
-const char* StatusOf(double share) {
-  return share >= kCritical ? "critical" : share >= kWarning ? "warning" : "healthy";
+const char* StatusOf(const Governance& governance) {
+  return governance.level == "critical" ? "critical" : governance.level == "high" ? "warning" : "healthy";
+}
+
+double NumberOf(const std::string& level) {
+  return level == "critical" ? 3 : level == "high" ? 2 : level == "elevated" ? 1 : 0;
 }
 
 std::int64_t Count(const SystemView& view, store::JobState state) {
@@ -179,7 +178,9 @@ json::object SystemAsJson(const SystemView& view) {
           {"uptime_seconds", UptimeOf(view)},
           {"ready", ready},
           {"draining", view.figures.draining},
-          {"memory", json::object{{"budget_bytes", reading.budget.count()},
+          {"memory", json::object{{"level", reading.governance.level},
+                                  {"reason", jobs::Text(reading.governance.reason)},
+                                  {"budget_bytes", reading.budget.count()},
                                   {"own_bytes", reading.own_use.count()},
                                   {"leased_bytes", reading.leased.count()},
                                   {"available_bytes", reading.available.count()},
@@ -272,6 +273,37 @@ std::string Metrics(const SystemView& view) {
          static_cast<double>(reading.http.displaced));
   Metric(text, "weir_ready", "gauge", "1 when work can be taken.",
          reading.not_ready.empty() && !view.figures.draining ? 1 : 0);
+  const auto& governance = reading.governance;
+  Metric(text, "weir_memory_level", "gauge", "How short memory is: 0 normal, 1 elevated, 2 high, 3 critical.",
+         NumberOf(governance.level));
+  if (governance.machine_available) {
+    Metric(text, "weir_machine_memory_available_bytes", "gauge", "Of the machine, as its kernel reckons.",
+           bytes(*governance.machine_available));
+  }
+  if (governance.stall_percent) {
+    Metric(text, "weir_machine_stall_percent", "gauge", "Of the last 10 s, in which all work waited for memory.",
+           *governance.stall_percent);
+  }
+  if (governance.growth_bytes_per_hour) {
+    Metric(text, "weir_growth_bytes_per_hour", "gauge", "Of the daemon's own memory.",
+           *governance.growth_bytes_per_hour);
+  }
+  const char* help = "Uses of remedies against pressure since the start.";
+  for (const auto& remedy : governance.remedies) {
+    Metric(text, "weir_relief_actions_total", "counter", std::exchange(help, nullptr),
+           static_cast<double>(remedy.uses), "{remedy=\"" + remedy.name + "\"}");
+  }
+  help = "What they freed.";
+  for (const auto& remedy : governance.remedies) {
+    Metric(text, "weir_relief_freed_bytes_total", "counter", std::exchange(help, nullptr), bytes(remedy.freed),
+           "{remedy=\"" + remedy.name + "\"}");
+  }
+  Metric(text, "weir_jobs_held", "gauge", "1 while nothing new begins, for want of memory.",
+         view.figures.held ? 1 : 0);
+  Metric(text, "weir_jobs_suspended", "gauge", "Jobs that stand still, for want of memory.",
+         static_cast<double>(view.figures.suspended));
+  Metric(text, "weir_jobs_yielded_total", "counter", "Times that a job's work was ended to make room.",
+         static_cast<double>(view.figures.yielded));
   Metric(text, "weir_lease_shrunk_bytes_total", "counter",
          "Given back by leases whose children turned out to need less, while others waited for memory.",
          bytes(view.figures.given_back));
@@ -318,7 +350,7 @@ json::object PerformanceAsJson(const SystemView& view) {
                               {"budget", reading.budget.count()},
                               {"leased", reading.leased.count()},
                               {"percentage", share * 100.0},
-                              {"level", LevelOf(share)}}},
+                              {"level", PeerLevelOf(reading.governance)}}},
       {"requests", RequestsAsJson(view)},
       {"jobs", json::object{{"pending", Count(view, store::JobState::kQueued)}, {"processing", Processing(view)}}},
       {"uptime", UptimeOf(view)},
@@ -340,28 +372,22 @@ json::object HealthAsJson(const SystemView& view) {
 json::object HealthMemoryAsJson(const SystemView& view) {
   const auto& reading = view.reading;
   const double share = ShareOf(reading);
-  json::array recommendations;
+  json::array recommendations = RecommendationsAsJson(reading.governance);
   const auto recommend = [&](const char* priority, const std::string& action) {
-    recommendations.push_back(json::object{{"priority", priority}, {"action", action}});
+    recommendations.push_back(json::object{{"priority", priority}, {"action", action}, {"setting", nullptr}});
   };
-  if (share >= kCritical) {
-    recommend("high",
-              "the budget is all but used: new steps wait for memory; a larger --memory lets more run at once");
-  } else if (view.figures.scheduler.needs_waiting > 0) {
-    recommend("medium", "steps wait for memory or disk; a larger --memory lets more run at once");
-  }
   if (view.figures.unsaved > 0) {
     recommend("high", "changes cannot be written to the data folder; see the log, and free space on its disk");
   }
   if (view.figures.draining) {
     recommend("low", "nothing new is started while draining; POST /v1/undrain ends that");
   }
-  return {{"status", StatusOf(share)},
+  return {{"status", StatusOf(reading.governance)},
           {"memory", json::object{{"rss", reading.tree_memory.count()},
                                   {"heapUsed", reading.own_memory.count()},
                                   {"budget", reading.budget.count()},
                                   {"percentage", share * 100.0},
-                                  {"level", LevelOf(share)}}},
+                                  {"level", PeerLevelOf(reading.governance)}}},
           {"cache", json::object{{"entries", 0}, {"size", 0}, {"hitRate", nullptr}}},
           {"jobs", json::object{{"count", Count(view, store::JobState::kQueued) + Processing(view) + Ended(view)},
                                 {"pending", Count(view, store::JobState::kQueued)},
@@ -373,24 +399,13 @@ json::object HealthMemoryAsJson(const SystemView& view) {
 
 json::object ResourcesAsJson(const SystemView& view) {
   const auto& reading = view.reading;
-  json::array warnings;
-  if (reading.descriptors > kManyDescriptors) {
-    warnings.push_back(json::string("more than " + std::to_string(kManyDescriptors) + " open file handles"));
-  }
-  if (reading.processes > kManyChildren) {
-    warnings.push_back(json::string("more than " + std::to_string(kManyChildren) + " active processes"));
-  }
-  if (ShareOf(reading) >= kWarning) {
-    warnings.push_back(json::string("memory is at " + std::to_string(static_cast<int>(kWarning * 100)) +
-                                    " % of the budget or more"));
-  }
   return {{"openFileHandles", reading.descriptors},
           {"activeProcesses", reading.processes},
           {"allocatedMemoryBytes", reading.own_memory.count()},
           {"workingSetBytes", reading.tree_memory.count()},
           {"threadCount", reading.threads},
           {"timestamp", ToRfc3339(view.date)},
-          {"warnings", std::move(warnings)}};
+          {"warnings", jobs::Strings(reading.governance.warnings)}};
 }
 
 json::object VideoInfoAsJson(const std::string& path, const media::MediaFacts& facts) {

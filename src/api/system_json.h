@@ -25,9 +25,11 @@ boost::json::object SystemAsJson(const SystemView& view);                // /v1/
 std::string Metrics(const SystemView& view);                             // /metrics, Prometheus text format 0.0.4
 std::string ForecastMetrics(const memory::CalibrationSummary& summary);  // part of it
 boost::json::object PerformanceAsJson(const SystemView& view);           // /performance/metrics
-boost::json::object HealthAsJson(const SystemView& view);                // /health
-boost::json::object HealthMemoryAsJson(const SystemView& view);          // /health/memory
-boost::json::object ResourcesAsJson(const SystemView& view);             // /api/diagnostics/resources
+boost::json::object MemoryAsJson(const SystemView& view, const GovernanceHistory& history);  // /v1/memory
+boost::json::array RecommendationsAsJson(const Governance& governance);                      // part of it
+boost::json::object HealthAsJson(const SystemView& view);                                    // /health
+boost::json::object HealthMemoryAsJson(const SystemView& view);                              // /health/memory
+boost::json::object ResourcesAsJson(const SystemView& view);  // /api/diagnostics/resources
 boost::json::object VideoInfoAsJson(const std::string& path, const media::MediaFacts& facts);  // /video/info
 // "video/mp4" for "a.mp4"; application/octet-stream for what is not known.
 std::string TypeOfName(const std::string& name);

@@ -31,6 +31,10 @@ bool HasAlready(const Request& request, const LazyText::Text& document) {
 
 Reply GetSystem(Context& context, Request /*request*/) { co_return JsonOf(200, SystemAsJson(context.View())); }
 
+Reply GetMemory(Context& context, Request /*request*/) {
+  co_return JsonOf(200, MemoryAsJson(context.View(), context.history()));
+}
+
 Reply GetHealthz(Context& /*context*/, Request /*request*/) {
   co_return JsonOf(200, json::object{{"status", "alive"}});
 }

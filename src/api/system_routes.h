@@ -6,6 +6,7 @@
 namespace weir::api {
 
 Reply GetSystem(Context& context, http::Request request);
+Reply GetMemory(Context& context, http::Request request);
 Reply GetHealthz(Context& context, http::Request request);
 Reply GetReadyz(Context& context, http::Request request);
 Reply GetMetrics(Context& context, http::Request request);

@@ -20,6 +20,7 @@ class Unchanged {
   // Only what does not change by itself, with time. Not kept when there is no room: the next version makes some.
   void Keep(const std::string& asked, std::uint64_t version, std::shared_ptr<const std::string> text);
   void LetGo();
+  [[nodiscard]] Bytes bytes() const { return used_; }
 
  private:
   void Follow(std::uint64_t version);

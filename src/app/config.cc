@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <filesystem>
 #include <functional>
 #include <utility>
@@ -14,6 +15,7 @@
 
 #include "base/sha256.h"
 #include "base/text.h"
+#include "media/request_json.h"
 #include "os/file.h"
 #include "os/proc.h"
 #include "os/surroundings.h"
@@ -292,6 +294,61 @@ std::vector<Row> MakeRows() {
            [](const Config& config) {
              return config.memory ? TomlText(BytesText(config.memory->count())) : std::string();
            }});
+  const auto percent = [](const char* key, const char* fallback, const char* environment, const char* flag,
+                          const char* sentence) {
+    return Within(About(key, kWhole, fallback, environment, flag, sentence), 1, 100);
+  };
+  rows.push_back(Whole(percent("memory.elevated_percent", "70", "WEIR_ELEVATED_PERCENT", "--elevated-percent",
+                               "Of the budget: from here caches are trimmed and what is unused is swept."),
+                       &Config::elevated_percent));
+  rows.push_back(Whole(percent("memory.high_percent", "85", "WEIR_HIGH_PERCENT", "--high-percent",
+                               "Of the budget, beyond what was planned: from here nothing new begins."),
+                       &Config::high_percent));
+  rows.push_back(Whole(percent("memory.critical_percent", "95", "WEIR_CRITICAL_PERCENT", "--critical-percent",
+                               "Of the budget, beyond what was planned: from here the youngest work makes room."),
+                       &Config::critical_percent));
+  rows.push_back(Whole(percent("memory.machine_elevated_percent", "90", "WEIR_MACHINE_ELEVATED_PERCENT",
+                               "--machine-elevated-percent", "Of the machine's memory: as elevated_percent."),
+                       &Config::machine_elevated_percent));
+  rows.push_back(Whole(percent("memory.machine_high_percent", "95", "WEIR_MACHINE_HIGH_PERCENT",
+                               "--machine-high-percent", "Of the machine's memory: as high_percent."),
+                       &Config::machine_high_percent));
+  rows.push_back(Whole(percent("memory.machine_critical_percent", "98", "WEIR_MACHINE_CRITICAL_PERCENT",
+                               "--machine-critical-percent", "Of the machine's memory: as critical_percent."),
+                       &Config::machine_critical_percent));
+  rows.push_back(
+      Whole(percent("memory.stall_elevated_percent", "2", "WEIR_STALL_ELEVATED_PERCENT", "--stall-elevated-percent",
+                    "Of the last 10 s, in which all work on the machine waited for memory."),
+            &Config::stall_elevated_percent));
+  rows.push_back(Whole(percent("memory.stall_high_percent", "10", "WEIR_STALL_HIGH_PERCENT", "--stall-high-percent",
+                               "The same, for the level high."),
+                       &Config::stall_high_percent));
+  rows.push_back(Whole(percent("memory.stall_critical_percent", "25", "WEIR_STALL_CRITICAL_PERCENT",
+                               "--stall-critical-percent", "The same, for the level critical."),
+                       &Config::stall_critical_percent));
+  rows.push_back(InSeconds(Within(About("memory.hold_seconds", kSeconds, "5", "WEIR_HOLD_SECONDS", "--pressure-hold",
+                                        "A level ends when it has not been reached for this long."),
+                                  0, 3600),
+                           &Config::pressure_hold));
+  rows.push_back(Whole(Within(About("watch.most_handles", kWhole, "1000", "WEIR_MOST_HANDLES", "--most-handles",
+                                    "More open file handles are worth a warning."),
+                              1, 1'000'000),
+                       &Config::most_handles));
+  rows.push_back(Whole(Within(About("watch.most_children", kWhole, "10", "WEIR_MOST_CHILDREN", "--most-children",
+                                    "More children at once are worth a warning."),
+                              1, 10'000),
+                       &Config::most_children));
+  rows.push_back(InSeconds(Within(About("watch.stuck_seconds", kSeconds, "600", "WEIR_STUCK_SECONDS", "--stuck",
+                                        "Work without progress for this long is worth a warning."),
+                                  1, kYear),
+                           &Config::stuck));
+  rows.push_back(InSeconds(Within(About("watch.over_age_seconds", kSeconds, "3600", "WEIR_OVER_AGE_SECONDS",
+                                        "--over-age", "Work that takes longer is worth a warning."),
+                                  1, kYear),
+                           &Config::over_age));
+  rows.push_back(Texts(About("watch.over_age_of", kTexts, "[]", "WEIR_OVER_AGE_OF", "--over-age-of",
+                             "The same for single recipes: \"crop=7200\"."),
+                       &Config::over_age_of));
   rows.push_back(Texts(Otherwise(About("media.roots", kPaths, "", "WEIR_MEDIA_ROOTS", "--media-root",
                                        "Folders below which inputs and outputs of jobs may lie."),
                                  "the folder in which `weir serve` was started"),
@@ -387,12 +444,27 @@ std::vector<Row> MakeRows() {
   return rows;
 }
 
-constexpr std::array<std::string_view, 16> kReloading{"server.hosts",
+constexpr std::array<std::string_view, 31> kReloading{"server.hosts",
                                                       "server.origins",
                                                       "server.connections",
                                                       "server.largest_body",
                                                       "data.disk_reserve",
                                                       "memory.budget",
+                                                      "memory.elevated_percent",
+                                                      "memory.high_percent",
+                                                      "memory.critical_percent",
+                                                      "memory.machine_elevated_percent",
+                                                      "memory.machine_high_percent",
+                                                      "memory.machine_critical_percent",
+                                                      "memory.stall_elevated_percent",
+                                                      "memory.stall_high_percent",
+                                                      "memory.stall_critical_percent",
+                                                      "memory.hold_seconds",
+                                                      "watch.most_handles",
+                                                      "watch.most_children",
+                                                      "watch.stuck_seconds",
+                                                      "watch.over_age_seconds",
+                                                      "watch.over_age_of",
                                                       "queue.slots",
                                                       "queue.processors",
                                                       "queue.size_weight",
@@ -926,6 +998,40 @@ std::string AllowedText(const Setting& setting) {
   return {};
 }
 
+Result<std::pair<std::string, std::chrono::seconds>> ParseOverAge(std::string_view text) {
+  const auto equals = text.find('=');
+  const std::string recipe(text.substr(0, equals));
+  const auto& names = media::RecipeNames();
+  std::uint64_t number = 0;
+  const std::string_view digits = equals == std::string_view::npos ? std::string_view() : text.substr(equals + 1);
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  const bool is_number = !digits.empty() && error == std::errc() && end == digits.data() + digits.size();
+  if (std::ranges::find(names, recipe) == names.end() || !is_number || number == 0 || number > kYear) {
+    return Fail(ErrorCode::kBadParameters,
+                Quoted(std::string(text)) + " is not a recipe and whole seconds, such as \"crop=7200\"");
+  }
+  return std::pair(recipe, std::chrono::seconds(number));
+}
+
+memory::PressureSettings PressureOf(const Config& config) {
+  const auto share = [](unsigned percent) { return percent / 100.0; };
+  memory::PressureSettings settings;
+  settings.budget = {.elevated = share(config.elevated_percent),
+                     .high = share(config.high_percent),
+                     .critical = share(config.critical_percent)};
+  settings.machine = {.elevated = share(config.machine_elevated_percent),
+                      .high = share(config.machine_high_percent),
+                      .critical = share(config.machine_critical_percent)};
+  settings.stalls = {.elevated = static_cast<double>(config.stall_elevated_percent),
+                     .high = static_cast<double>(config.stall_high_percent),
+                     .critical = static_cast<double>(config.stall_critical_percent)};
+  // Below the lowest threshold, or that level would never be left.
+  settings.hysteresis = std::min({settings.hysteresis, settings.budget.elevated / 2, settings.machine.elevated / 2});
+  settings.stall_hysteresis = std::min(settings.stall_hysteresis, settings.stalls.elevated / 2);
+  settings.hold = config.pressure_hold;
+  return settings;
+}
+
 Result<Config> LoadConfig(const ConfigSources& sources) {
   Config config;
   WEIR_TRY(SetDefaults(sources, config));
@@ -948,6 +1054,15 @@ Result<Config> LoadConfig(const ConfigSources& sources) {
     if (const auto parsed = http::ParseRouteRate(rate); !parsed) {
       return Refuse(rates_from + ": server.route_rates: " + parsed.error().detail);
     }
+  }
+  for (const auto& age : config.over_age_of) {
+    if (const auto parsed = ParseOverAge(age); !parsed) {
+      return Refuse(config.came_from["watch.over_age_of"] + ": watch.over_age_of: " + parsed.error().detail);
+    }
+  }
+  if (const auto valid = memory::Validate(PressureOf(config)); !valid) {
+    return Refuse("[memory]: the levels of pressure must rise from elevated to high to critical: " +
+                  valid.error().detail);
   }
   return config;
 }

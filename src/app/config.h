@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/result.h"
 #include "http/server.h"
+#include "memory/pressure.h"
 
 namespace weir::app {
 
@@ -38,7 +39,23 @@ struct Config {
   std::chrono::seconds keep_failed{};
   std::chrono::seconds keep_cancelled{};
   // [memory]
-  std::optional<Bytes> memory;  // nullopt: half of what is free at the start
+  std::optional<Bytes> memory;    // nullopt: half of what is free at the start
+  unsigned elevated_percent = 0;  // of the budget
+  unsigned high_percent = 0;
+  unsigned critical_percent = 0;
+  unsigned machine_elevated_percent = 0;  // of the machine's memory
+  unsigned machine_high_percent = 0;
+  unsigned machine_critical_percent = 0;
+  unsigned stall_elevated_percent = 0;  // of the time
+  unsigned stall_high_percent = 0;
+  unsigned stall_critical_percent = 0;
+  std::chrono::seconds pressure_hold{};
+  // [watch]
+  std::size_t most_handles = 0;
+  std::size_t most_children = 0;
+  std::chrono::seconds stuck{};
+  std::chrono::seconds over_age{};
+  std::vector<std::string> over_age_of;  // "crop=7200"
   // [media]
   std::vector<std::string> media_roots;  // absolute; never empty
   Bytes largest_input;                   // zero: no limit
@@ -69,6 +86,11 @@ struct Config {
 
   std::map<std::string, std::string> came_from;  // by key: "default", "weir.toml, line 3", "WEIR_SLOTS", "--slots"
 };
+
+// "crop=7200": when work of this recipe counts as over age. Errors: kBadParameters, with the known recipes.
+Result<std::pair<std::string, std::chrono::seconds>> ParseOverAge(std::string_view text);
+// Levels of pressure; valid, once LoadConfig took them.
+memory::PressureSettings PressureOf(const Config& config);
 
 // All that a configuration is made of. LoadConfig looks at nothing else.
 struct ConfigSources {

@@ -68,13 +68,17 @@ std::string Sample(const Setting& setting) {
     case kWhole:
     case kSeconds:
     case kBytes:
+      // Levels must rise among each other.
+      if (setting.key.starts_with("memory.") && setting.key.ends_with("_percent")) {
+        return std::to_string(std::stoi(setting.fallback) + 1);
+      }
       return std::to_string(setting.low + 1);
     case kText:
       return "word";
     case kPath:
       return "/some/path";
     case kTexts:
-      return setting.key == "server.route_rates" ? "GET / 7" : "one";
+      return setting.key == "server.route_rates" ? "GET / 7" : setting.key == "watch.over_age_of" ? "crop=7" : "one";
     case kPaths:
       return "/one";
     case kWord:
@@ -177,6 +181,31 @@ TEST(Config, EveryDefaultIsAcceptedAndChangesNothing) {
   }
 }
 
+TEST(Config, LevelsOfPressureRise) {
+  const auto levels = [](int elevated, int high, int critical) {
+    return "[memory]\nelevated_percent = " + std::to_string(elevated) + "\nhigh_percent = " + std::to_string(high) +
+           "\ncritical_percent = " + std::to_string(critical) + "\n";
+  };
+  const Config config = Good(WithFile(levels(1, 2, 100)));
+  EXPECT_DOUBLE_EQ(PressureOf(config).budget.high, 0.02);
+  EXPECT_LT(PressureOf(config).hysteresis, 0.01) << "or elevated would never end";
+  EXPECT_DOUBLE_EQ(PressureOf(config).machine.critical, 0.98);
+  for (const auto& wrong : {levels(70, 70, 95), levels(90, 85, 95), levels(70, 96, 95)}) {
+    EXPECT_THAT(Refusal(wrong), HasSubstr("must rise"));
+  }
+}
+
+TEST(Config, AnAgeOfARecipeIsARecipeAndSeconds) {
+  const auto age = ParseOverAge("crop=7200");
+  ASSERT_TRUE(age);
+  EXPECT_EQ(age->first, "crop");
+  EXPECT_EQ(age->second, std::chrono::hours(2));
+  for (const char* wrong :
+       {"", "crop", "crop=", "crop=0", "crop=-1", "crop=1h", "crop=99999999999999999999", "corp=5", "=5"}) {
+    EXPECT_FALSE(ParseOverAge(wrong)) << wrong;
+  }
+}
+
 TEST(Config, BothEndsOfARangeAreAllowedAndWhatLiesBeyondIsNot) {
   int ranges = 0;
   for (const auto& setting : SettingsTable()) {
@@ -186,8 +215,11 @@ TEST(Config, BothEndsOfARangeAreAllowedAndWhatLiesBeyondIsNot) {
     ++ranges;
     SCOPED_TRACE(setting.key);
     EXPECT_LT(setting.low, setting.high);
-    Good(WithFile(Line(setting, std::to_string(setting.low))));
-    Good(WithFile(Line(setting, std::to_string(setting.high))));
+    // Levels must rise among each other: single ones cannot go to their ends.
+    if (!setting.key.starts_with("memory.") || !setting.key.ends_with("_percent")) {
+      Good(WithFile(Line(setting, std::to_string(setting.low))));
+      Good(WithFile(Line(setting, std::to_string(setting.high))));
+    }
     const auto expected =
         AllOf(HasSubstr("'/etc/weir/weir.toml', line 2, " + setting.key), HasSubstr(AllowedText(setting)));
     EXPECT_THAT(Refusal(Line(setting, std::to_string(setting.high + 1))), expected);

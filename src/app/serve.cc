@@ -19,6 +19,7 @@
 #include "app/invocation.h"
 #include "app/journal.h"
 #include "app/notify.h"
+#include "app/overseer.h"
 #include "app/render.h"
 #include "app/serve_checks.h"
 #include "app/services.h"
@@ -47,6 +48,9 @@ constexpr std::chrono::seconds kExtension{30};
 
 constexpr std::chrono::seconds kGaugeIdle{60};
 
+// Of one that only waits, measured (docs/BENCHMARKS.md).
+constexpr std::uint64_t kPerWaitingJob = 640;
+
 // Between two looks whether the kernel's limit can follow a lower budget.
 constexpr std::chrono::milliseconds kBudgetPeriod{250};
 
@@ -57,6 +61,7 @@ struct ServeSettings {
   http::ServerSettings server;
   jobs::SchedulerSettings order;
   jobs::ServiceSettings service;
+  GovernorSettings governor;
   std::chrono::milliseconds stop_grace{};
 };
 
@@ -92,6 +97,16 @@ ServeSettings SettingsOf(const Config& config) {
   settings.service.largest_input = config.largest_input;
   settings.service.retries = config.retries;
   settings.service.infrastructure_retries = config.infrastructure_retries;
+  settings.governor.pressure = PressureOf(config);
+  settings.governor.tracker = {.most_handles = config.most_handles,
+                               .most_children = config.most_children,
+                               .stuck = config.stuck,
+                               .over_age = config.over_age};
+  for (const auto& text : config.over_age_of) {
+    if (const auto age = ParseOverAge(text)) {  // looked at when the configuration was read
+      settings.governor.tracker.over_age_of.insert(*age);
+    }
+  }
   settings.stop_grace = config.stop_grace;
   return settings;
 }
@@ -157,6 +172,7 @@ class Daemon {
     Declare();
     WEIR_TRY(services_.Check());
     WEIR_TRY(services_.Use(http_));
+    WEIR_TRY(services_.Use(overseer_));
     FollowJobs();
     notifier_.Ready("ready");
     extension_.cancel();
@@ -218,6 +234,8 @@ class Daemon {
          }});
     journal_ = services_.Declare<Journal>(
         {.name = "journal", .needs = {"jobs", "store"}, .make = [this] { return OpenJournal(); }});
+    overseer_ = services_.Declare<Overseer>(
+        {.name = "overseer", .needs = {"jobs", "api", "session"}, .make = [this] { return MakeOverseer(); }});
     gauge_ = services_.Declare<Gauge>(
         {.name = "gauge", .make = [] { return std::make_unique<Gauge>(); }, .idle = kGaugeIdle});
   }
@@ -293,7 +311,31 @@ class Daemon {
                    .ffmpeg_version = world.tools.version,
                    .missing_layers = world.launcher.walls().support.Missing(),
                    .started = world.clock.Now()},
-        [this] { return Reading(); }, [this] { return CleanUp(); });
+        [this] { return Reading(); }, [this] { return CleanUp(); },
+        [this] { return overseer_.get() != nullptr ? overseer_->history() : api::GovernanceHistory(); });
+  }
+
+  std::unique_ptr<Overseer> MakeOverseer() {
+    const auto& world = session_->world();
+    return std::make_unique<Overseer>(Overseer::Parts{.loop = loop_,
+                                                      .clock = world.clock,
+                                                      .ledger = world.ledger,
+                                                      .launcher = world.launcher,
+                                                      .jobs = *jobs_,
+                                                      .components = [this] { return Components(); },
+                                                      .trim = [this] { return Trim(); },
+                                                      .sweep =
+                                                          [this] {
+                                                            jobs_->Sweep();
+                                                            return Bytes();  // of the disk
+                                                          }},
+                                      settings_.governor, settings_.order);
+  }
+
+  [[nodiscard]] std::vector<memory::ComponentUse> Components() const {
+    return {{.name = "database", .used = store::JobStore::MemoryInUse()},
+            {.name = "answers", .used = api_->bytes()},
+            {.name = "queue", .used = Bytes(jobs_->figures().scheduler.queued * kPerWaitingJob)}};
   }
 
   Result<std::unique_ptr<Journal>> OpenJournal() {
@@ -413,6 +455,8 @@ class Daemon {
     settings_.server.tokens = fresh.server.tokens;
     settings_.order = fresh.order;
     settings_.stop_grace = fresh.stop_grace;
+    settings_.governor = fresh.governor;
+    overseer_->Reload(settings_.governor, settings_.order);
     FollowJobs();
     log::Info("tokens, limits of callers, budget, queue and log level are as configured now");
     // Against what it was started with: said again as long as it is true.
@@ -469,12 +513,21 @@ class Daemon {
   Bytes CleanUp() {
     const Bytes before = os::OwnPss();
     jobs_->Sweep();
-    api_->LetGo();
-    AwaitIdle();
-    os::TrimHeap();
+    static_cast<void>(Trim());
     if (const auto gauge = services_.Use(gauge_)) {
       (*gauge)->Forget();
     }
+    if (overseer_.get() != nullptr) {
+      overseer_->LookNow();
+    }
+    return before - os::OwnPss();
+  }
+
+  Bytes Trim() {
+    const Bytes before = os::OwnPss();
+    api_->LetGo();
+    AwaitIdle();
+    os::TrimHeap();
     return before - os::OwnPss();
   }
 
@@ -499,6 +552,9 @@ class Daemon {
                        .page_cache = group->page_cache,
                        .on_tmpfs = group->on_tmpfs,
                        .oom_kills = group->oom_kills};
+    }
+    if (overseer_.get() != nullptr) {
+      reading.governance = overseer_->governance();
     }
     reading.processes = world.launcher.living();
     reading.slots = settings_.order.slots;
@@ -591,6 +647,7 @@ class Daemon {
   Service<api::Api> api_;
   Service<http::Server> http_;
   Service<Journal> journal_;
+  Service<Overseer> overseer_;
   Service<Gauge> gauge_;
 };
 

@@ -46,6 +46,7 @@ struct ActiveJob {
   Bytes resident;  // sampled last, of whatever child it has
   Timeline timeline{128};
   SteadyTime began{};
+  SteadyTime advanced{};      // its last progress, or when it went on
   SteadyTime told{};          // when watchers last heard of progress
   std::uint64_t version = 0;  // of all versions of all jobs, its own last
 

@@ -345,6 +345,7 @@ void Scheduler::SetDraining(bool draining) { impl_->draining() = draining; }
 bool Scheduler::draining() const { return impl_->draining(); }
 void Scheduler::SetHeld(bool held) { impl_->needs().SetHeld(held); }
 bool Scheduler::held() const { return impl_->needs().held(); }
+double Scheduler::IdleProcessors() const { return impl_->needs().IdleProcessors(); }
 void Scheduler::Shrunk(const std::string& id, Bytes by) { impl_->needs().Shrunk(id, by); }
 bool Scheduler::WantsMemory() const { return impl_->needs().WantsMemory(); }
 std::optional<std::string> Scheduler::NextStart() { return impl_->NextStart(); }

@@ -195,6 +195,8 @@ class Scheduler {
   Status Ask(Need need);
   // Takes back what a job asks for, and ends its disk reservation; a lease that it has is its own.
   void Withdraw(const std::string& id);
+  // Of those that the work of jobs is to keep busy; zero when their number is not known.
+  [[nodiscard]] double IdleProcessors() const;
   // The job's lease was made smaller by so much.
   void Shrunk(const std::string& id, Bytes by);
   // As of the last NextGrant: whether a step waits for memory that others hold.

@@ -31,6 +31,9 @@ class SchedulerNeeds {
   // See Scheduler.
   void SetHeld(bool held) { held_ = held; }
   [[nodiscard]] bool held() const { return held_; }
+  [[nodiscard]] double IdleProcessors() const {
+    return std::max(0.0, static_cast<double>(settings_.processors) - working_.processors);
+  }
   void Shrunk(const std::string& job, Bytes by);
   [[nodiscard]] bool WantsMemory() const;
   // The job does not ask already. Errors: kOverBudget, kDiskFull, kInternal when there is no way.
@@ -91,9 +94,6 @@ class SchedulerNeeds {
   [[nodiscard]] std::optional<std::size_t> WayFor(const Need& need, std::size_t jobs) const;
   [[nodiscard]] std::optional<std::size_t> WayThatFits(const Need& need) const;
   [[nodiscard]] bool IsPlanned(const Need& need) const { return settings_.processors > 0 && need.work; }
-  [[nodiscard]] double IdleProcessors() const {
-    return std::max(0.0, static_cast<double>(settings_.processors) - working_.processors);
-  }
   // Its way now, or what it waits for.
   [[nodiscard]] Choice ChoiceFor(const Waiting& waiting, std::size_t jobs, SteadyTime now) const;
   [[nodiscard]] Reason WhyOf(const Waiting& waiting, const Choice& choice, const Crowd& crowd, SteadyTime now) const;

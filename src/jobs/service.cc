@@ -200,13 +200,15 @@ ServiceFigures JobService::Impl::figures() const {
     figures.suspended += job.suspended ? 1U : 0U;
     if (job.run) {
       const Bytes lease = LeaseOf(job);
-      figures.running.push_back({.job = id,
-                                 .recipe = job.record.recipe,
-                                 .plan = job.plan,
-                                 .lease = lease,
-                                 .memory = lease > Bytes() ? job.resident : Bytes(),
-                                 .since = job.began,
-                                 .wait = scheduler_.WaitOf(id)});
+      figures.running.push_back(
+          {.job = id,
+           .recipe = job.record.recipe,
+           .plan = job.plan,
+           .lease = lease,
+           .memory = lease > Bytes() ? job.resident : Bytes(),
+           .since = job.began,
+           .advanced = job.record.paused || job.suspended || lease == Bytes() ? parts_.clock.Now() : job.advanced,
+           .wait = scheduler_.WaitOf(id)});
     }
   }
   if (auto counts = parts_.store.CountByState()) {

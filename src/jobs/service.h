@@ -102,7 +102,8 @@ struct RunningChild {
   Bytes lease;   // zero while it waits for its next step
   Bytes memory;  // of its children as sampled last; zero while it waits
   SteadyTime since{};
-  Wait wait;  // of its next step
+  SteadyTime advanced{};  // its last progress, or since it went on; now while it stands still
+  Wait wait;              // of its next step
 };
 struct ServiceFigures {
   std::vector<RunningChild> running;
@@ -180,9 +181,13 @@ class JobService final : private Admission {
   boost::asio::awaitable<void> Changed(std::string id, std::uint64_t version, SteadyTime until);
   [[nodiscard]] std::uint64_t version() const;  // of all jobs together
 
+  // `on_work` hears, from inside other calls, that memory was given to somebody; it must not call back.
+  void OnWork(std::function<void()> on_work);
+
   // Under pressure. "Youngest" is the job whose attempt began last of those that work; it is never the only one of
   // them, so that one always keeps going. What is done to a job is noted among its events, with `why`.
 
+  [[nodiscard]] double IdleProcessors() const;  // see Scheduler
   // Nothing new begins: see Scheduler::SetHeld.
   void SetHeld(bool held);
   // Leases fall to what their children need, where that is known (Run::GiveBack), whether anybody waits or not.

@@ -60,6 +60,8 @@ class JobService::Impl {
 
   // --- Under pressure: service_pressure.cc
 
+  [[nodiscard]] double IdleProcessors() const { return scheduler_.IdleProcessors(); }
+  void OnWork(std::function<void()> on_work) { on_work_ = std::move(on_work); }
   void SetHeld(bool held);
   Bytes GiveBack();
   std::string SuspendYoungest(const std::string& why);
@@ -124,7 +126,7 @@ class JobService::Impl {
   Bytes TakeBack();
   [[nodiscard]] bool MayTakeBack() const;
   ActiveJob* Youngest(bool standing_too);
-  static void Rule(ActiveJob& job);
+  void Rule(ActiveJob& job) const;
   Place PlaceOf(const store::JobRecord& record) const;
   void Launch(const std::string& id);
   void LaunchAgain(const std::string& id);
@@ -166,6 +168,7 @@ class JobService::Impl {
   bool turn_posted_ = false;
   Bytes given_back_;  // ever, of leases whose children went on
   std::uint64_t yielded_ = 0;
+  std::function<void()> on_work_;
   bool stopping_ = false;
   std::function<void()> on_stopped_;
   boost::asio::steady_timer turn_;

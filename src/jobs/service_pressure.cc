@@ -59,7 +59,8 @@ ActiveJob* JobService::Impl::Youngest(bool standing_too) {
 }
 
 // Stands still or works, as everybody who has a say in it wants.
-void JobService::Impl::Rule(ActiveJob& job) {
+void JobService::Impl::Rule(ActiveJob& job) const {
+  job.advanced = parts_.clock.Now();
   if (job.run) {
     job.record.paused || job.suspended ? job.run->Pause() : job.run->Resume();
   }
@@ -97,6 +98,8 @@ Bytes JobService::Impl::EndYoungest(const std::string& why) {
   return lease;
 }
 
+double JobService::IdleProcessors() const { return impl_->IdleProcessors(); }
+void JobService::OnWork(std::function<void()> on_work) { impl_->OnWork(std::move(on_work)); }
 void JobService::SetHeld(bool held) { impl_->SetHeld(held); }
 Bytes JobService::GiveBack() { return impl_->GiveBack(); }
 std::string JobService::SuspendYoungest(const std::string& why) { return impl_->SuspendYoungest(why); }

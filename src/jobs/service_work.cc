@@ -100,6 +100,10 @@ void JobService::Impl::GiveOut() {
       if (ActiveJob* job = book_.Find(granted->first)) {
         job->lease = granted->second ? granted->second->lease.size() : Bytes();
         job->resident = {};
+        job->advanced = parts_.clock.Now();
+      }
+      if (granted->second && on_work_) {
+        on_work_();
       }
       boost::asio::post(parts_.loop, [then = std::move(asked.mapped()),
                                       grant = std::make_shared<Result<Grant>>(std::move(granted->second))] {
@@ -150,6 +154,7 @@ void JobService::Impl::Launch(const std::string& id) {
   book_.Enter(*job, JobState::kRunning);
   job->progress.reset();
   job->began = parts_.clock.Now();
+  job->advanced = job->began;
   job->timeline.Begin(job->record.attempt, job->began);
   // On disk before the first child, so that no attempt can go uncounted.
   book_.Save(*job, "state", {}, [this, id] {
@@ -221,6 +226,7 @@ RunHooks JobService::Impl::HooksOf(const std::string& id) {
       return;
     }
     job->progress = progress;
+    job->advanced = parts_.clock.Now();
     job->memory = memory;
     if (parts_.clock.Now() - job->told >= kProgressPeriod) {
       job->told = parts_.clock.Now();

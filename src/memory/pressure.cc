@@ -241,6 +241,7 @@ Level Pressure::Update(const PressureReading& reading, SteadyTime now) {
 
   const Level old_level = std::exchange(level_, static_cast<Level>(worst_rank[0]));
   const Level new_level = level_;
+  decided_ = worst;
   reason_ = Describe(worst, samples[worst], reading) + Held(worst, samples[worst], reading);
   if (new_level != old_level || !updated_) {
     updated_ = true;

@@ -100,6 +100,8 @@ class Pressure {
   // One sentence about the source that decided, with its numbers as of the last Update, at every level: "the process
   // tree uses 460.0 MiB of 500.0 MiB, 60.0 MiB more than planned".
   [[nodiscard]] const std::string& reason() const { return reason_; }
+  // Whether the machine as a whole decided (its available memory or stalls), and not our own use of the budget.
+  [[nodiscard]] bool is_of_machine() const { return decided_ != 0; }
   // When this level began; the first Update when there was no other, the epoch before that.
   [[nodiscard]] SteadyTime since() const { return since_; }
 
@@ -128,6 +130,7 @@ class Pressure {
   std::array<Latches, kSources> latches_{};
   Level level_ = Level::kNormal;
   std::string reason_ = "nothing was measured yet";
+  std::size_t decided_ = 0;  // source
   SteadyTime since_{};
   bool updated_ = false;
   std::shared_ptr<Watch::List> watches_;

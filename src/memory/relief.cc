@@ -25,6 +25,9 @@ void Relief::Update(Level level, const std::string& reason, SteadyTime now) {
     if (const auto free_at = FreeAt(entry); !free_at || *free_at > now) {
       continue;
     }
+    if (entry.remedy.applies && !entry.remedy.applies()) {
+      continue;
+    }
     const Bytes freed = entry.remedy.act ? entry.remedy.act() : Bytes();
     entry.last_use = now;
     entry.in_force = entry.remedy.undo != nullptr;

@@ -31,6 +31,7 @@ struct Remedy {
   Duration settle = std::chrono::seconds(1);  // until its effect can be seen; zero: the next follows in the same call
   Duration pause = std::chrono::seconds(30);  // from one use to the next
   std::function<void()> undo{};               // makes it a state
+  std::function<bool()> applies{};            // when it says no, the remedy is passed over; empty: always
 };
 
 struct Used {

@@ -329,5 +329,21 @@ TEST_P(ReliefPropertyTest, RulesHoldOnAnyWalk) {
 
 INSTANTIATE_TEST_SUITE_P(Seeds, ReliefPropertyTest, ::testing::Range(1U, 41U));
 
+TEST(ReliefConditionTest, WhatDoesNotApplyIsPassedOverAndNotTold) {
+  bool applies = false;
+  std::vector<std::string> used;
+  Relief relief(
+      {{.name = "sometimes", .from = Level::kHigh, .settle = Duration(0), .applies = [&] { return applies; }},
+       {.name = "always", .from = Level::kHigh, .settle = Duration(0)}},
+      [&](const Used& use) { used.push_back(use.name); }, 10);
+  const SteadyTime start = SteadyTime() + std::chrono::hours(1);
+  relief.Update(Level::kHigh, "why", start);
+  EXPECT_EQ(used, std::vector<std::string>({"always"}));
+  applies = true;
+  relief.Update(Level::kHigh, "why", start + std::chrono::seconds(1));
+  EXPECT_EQ(used, std::vector<std::string>({"always", "sometimes"}))
+      << "its pause did not begin before its first use";
+}
+
 }  // namespace
 }  // namespace weir::memory

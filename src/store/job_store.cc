@@ -190,6 +190,10 @@ std::optional<JobState> JobStateOf(std::string_view name) {
   return static_cast<JobState>(found - kNames.begin());
 }
 
+Bytes JobStore::MemoryInUse() {
+  return Bytes(static_cast<std::uint64_t>(std::max<sqlite3_int64>(0, ::sqlite3_memory_used())));
+}
+
 Result<std::unique_ptr<JobStore>> JobStore::Open(const std::string& folder, Post post, JobStoreSettings settings) {
   return SqliteJobStore::Open(folder, std::move(post), settings);
 }

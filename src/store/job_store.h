@@ -131,6 +131,8 @@ class JobStore {
   // kOutputUnwritable, kSystem. Open looks at heads, counters and the log, not at every page: that is CheckWhole.
   using Post = std::function<void(std::function<void()>)>;
   static Result<std::unique_ptr<JobStore>> Open(const std::string& folder, Post post, JobStoreSettings settings);
+  // What the database library has taken from the heap, of all stores of this process. Any thread.
+  static Bytes MemoryInUse();
   JobStore(const JobStore&) = delete;
   JobStore& operator=(const JobStore&) = delete;
   // Owner's thread; also from inside a `done`. Everything handed in is written first; answers that did not run yet

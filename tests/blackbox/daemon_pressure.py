@@ -1,9 +1,11 @@
 """Memory while jobs run: leases that fall when others wait, pressure, and what is done about it."""
+import os
+import signal
 import time
 import unittest
 
 from daemon_harness import DaemonCase
-from harness import PATIENCE, slow
+from harness import PATIENCE, slow, wait_until
 
 MEBI = 1 << 20
 
@@ -76,6 +78,129 @@ class GivingBackWithoutGroups(GivingBack):
     backend = 'rlimit'
     test_who_needs_it_after_all_gets_the_whole_lease_again = None
     test_nobody_waits_nothing_is_taken = None
+
+
+class Pressure(DaemonCase):
+    """The machine counts as short of memory when thresholds are set below what it uses."""
+
+    def memory_of_daemon(self):
+        reply = self.daemon.get('/v1/memory')
+        self.assertEqual(reply.status, 200, '\n%s' % reply)
+        return reply.json
+
+    def reach(self, level, seconds=10):
+        self.assertTrue(wait_until(lambda: self.memory_of_daemon()['level'] == level, seconds * PATIENCE), self.memory_of_daemon())
+        return self.memory_of_daemon()
+
+    def configure(self, elevated, high, critical):
+        with open(os.path.join(self.dir, 'weir.toml'), 'w') as file:
+            file.write('[memory]\nmachine_elevated_percent = %d\nmachine_high_percent = %d\nmachine_critical_percent = %d\n' % (elevated, high, critical))
+
+    def begin(self, *more, **options):
+        self.configure(90, 95, 100)
+        return self.serve('--config', os.path.join(self.dir, 'weir.toml'), '--pressure-hold', '0', *more, scenario='obey-term', **options)
+
+    def burden(self, percent):
+        """So much of the machine's memory is in use, if need be by us."""
+        with open('/proc/meminfo') as file:
+            figures = {line.split(':')[0]: int(line.split()[1]) << 10 for line in file}
+        missing = figures['MemTotal'] * percent // 100 - (figures['MemTotal'] - figures['MemAvailable']) + 32 * MEBI
+        if missing > 2048 * MEBI:
+            self.skipTest('%d MiB of an idle machine would have to be taken' % (missing // MEBI))
+        self.ballast = b'x' * max(0, missing)
+
+    def machine(self, *levels):
+        self.configure(*levels)
+        self.daemon.tell(signal.SIGHUP)
+
+    def test_a_healthy_day(self):
+        self.serve()
+        memory = self.memory_of_daemon()
+        self.assertEqual((memory['level'], memory['held'], memory['uses'], memory['warnings'], memory['recommendations']), ('normal', False, [], [], []))
+        self.assertGreater(memory['machine']['total_bytes'], memory['machine']['available_bytes'])
+        self.assertGreater(memory['tree_bytes'], MEBI)
+        self.assertEqual([remedy['name'] for remedy in memory['remedies']],
+                         ['trim caches', 'sweep', 'begin nothing', 'lower leases', 'suspend the youngest', 'end the youngest'])
+        self.ends(self.submit(self.clip('plain'))['id'])
+        recent = self.memory_of_daemon()['timeline'][0]
+        self.assertEqual(recent['period_seconds'], 10)
+        self.assertGreater(max(point['leased_bytes'] for point in recent['points']), 0, 'work that began was looked at')
+
+    def test_a_short_machine_begins_nothing_new_but_one_keeps_going(self):
+        self.burden(2)
+        self.begin(slots=3)
+        name = self.clip('one_frame')
+        first = self.submit(name)['id']
+        self.at_work(first)
+        self.machine(1, 2, 100)
+        self.assertIn('machine', self.reach('high')['reason'])
+        self.assertTrue(wait_until(lambda: self.memory_of_daemon()['held'], 5 * PATIENCE))
+        second = self.submit(name)['id']
+        self.becomes(second, 'queued', also=lambda job: job['waiting_for'] == 'pressure')
+        system = self.daemon.get('/v1/system').json['memory']
+        self.assertEqual(system['level'], 'high')
+        self.assertIn('machine', system['reason'])
+        self.assertIn('memory.budget', [one['setting'] for one in self.memory_of_daemon()['recommendations']])
+        self.assertEqual(self.daemon.get('/health/memory').json['status'], 'warning')
+        self.assertIn('weir_memory_level 2', self.daemon.get('/metrics').body.decode())
+        self.assertEqual(self.job(first)['state'], 'running', 'what works goes on')
+        # The one before is gone: one at a time goes on, for all the pressure.
+        self.play('pass')
+        self.act(first, 'cancel')
+        self.ends(second)
+        self.ends(self.submit(name)['id'])
+        self.machine(90, 95, 100)
+        self.reach('normal')
+        self.assertFalse(self.memory_of_daemon()['held'])
+        uses = self.memory_of_daemon()['uses']
+        self.assertEqual([use['undone'] for use in uses if use['name'] == 'begin nothing'], [False, True], uses)
+
+    @slow
+    def test_in_need_the_youngest_makes_room_and_comes_again(self):
+        self.burden(3)
+        self.begin('--processors', '4', slots=2)
+        name = self.clip('one_frame')
+        first = self.submit(name)['id']
+        self.at_work(first)
+        second = self.submit(name)['id']
+        self.becomes(second, 'running', also=lambda job: job['progress'] is not None)
+        self.machine(1, 2, 3)
+        self.reach('critical')
+        back = self.becomes(second, 'queued', seconds=30, also=lambda job: job['waiting_for'] == 'pressure')
+        self.assertEqual(back['attempt'], 1)
+        self.assertEqual(self.job(first)['state'], 'running', 'the oldest keeps going')
+        self.assertEqual(self.memory_of_daemon()['yielded_jobs'], 1)
+        time.sleep(12)
+        self.assertEqual(self.job(first)['state'], 'running', 'the last one is never ended')
+        self.play('pass')
+        self.machine(90, 95, 100)
+        self.assertEqual(self.ends(second)['attempt'], 2)
+        notes = [event['data'].get('note', '') for event in self.daemon.events('/v1/jobs/%s/events' % second, headers={'Last-Event-ID': '0'})]
+        self.assertTrue(any('to make room' in note for note in notes), notes)
+        self.act(first, 'cancel')
+
+    def test_thresholds_that_do_not_rise_are_refused(self):
+        done = self.weir('config', 'check', '--high-percent', '60')
+        self.assertEqual(done.code, 2, '\n%s' % done)
+        self.assertIn(b'rise', done.err)
+        done = self.weir('config', 'check', '--over-age-of', 'cropp=5')
+        self.assertEqual(done.code, 2, '\n%s' % done)
+
+    @slow
+    def test_work_that_takes_long_is_told(self):
+        self.serve('--over-age', '100', '--over-age-of', 'crop=1', '--stuck', '2', scenario='obey-term')
+        job = self.submit(self.clip('one_frame'))['id']
+        self.at_work(job)
+
+        def told():
+            return self.daemon.get('/api/diagnostics/resources').json['warnings']
+        self.assertTrue(wait_until(lambda: len(told()) == 2, 10 * PATIENCE), told())
+        self.assertTrue(all(job in text for text in told()), told())
+        self.assertIn('jobs.timeout_seconds', ' '.join(told()))
+        self.assertIn('jobs.stall_seconds', ' '.join(told()))
+        self.act(job, 'cancel')
+        self.assertTrue(wait_until(lambda: told() == [], 40 * PATIENCE), told())
+        self.assertEqual(self.daemon.log.count('has made no progress'), 2, 'when it began and when it ended')
 
 
 if __name__ == '__main__':
