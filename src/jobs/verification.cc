@@ -14,7 +14,6 @@
 #include "jobs/workplace.h"
 #include "media/failure.h"
 #include "media/progress.h"
-#include "os/ownership.h"
 
 namespace weir::jobs {
 namespace {
@@ -37,7 +36,7 @@ class Verification::Impl {
         on_end_(std::move(on_end)) {
     const MediaTime length = expectation.duration.value_or(source.length());
     for (auto& command :
-         media::BuildVerification(expectation, source, depth, length, os::SizeOf(produced.fd.get()))) {
+         media::BuildVerification(expectation, source, depth, length, store::SizeOf(produced))) {
       waiting_.push_back(std::move(command));
     }
   }
