@@ -57,7 +57,7 @@ struct World {
   Tools tools;
   media::Machine machine;
   Limits limits;
-  KnownFacts* known = nullptr;    // nullptr: every input is probed
+  KnownFacts* known = nullptr;   // nullptr: every input is probed
   Learning* learning = nullptr;  // nullptr: forecasts are the formula's
 };
 

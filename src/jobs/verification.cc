@@ -35,8 +35,7 @@ class Verification::Impl {
         on_memory_(std::move(on_memory)),
         on_end_(std::move(on_end)) {
     const MediaTime length = expectation.duration.value_or(source.length());
-    for (auto& command :
-         media::BuildVerification(expectation, source, depth, length, store::SizeOf(produced))) {
+    for (auto& command : media::BuildVerification(expectation, source, depth, length, store::SizeOf(produced))) {
       waiting_.push_back(std::move(command));
     }
   }

@@ -40,8 +40,8 @@ struct FileVersion {
   std::int64_t changed_ns = 0;   // of its content or attributes, which only the kernel sets
   bool operator==(const FileVersion&) const = default;
 };
-// nullopt when it was changed within the last two seconds, or in the future: file systems keep times in steps of up to
-// two seconds, so that the next change could leave no trace.
+// nullopt when it was changed within the last two seconds, or in the future: file systems keep times in steps of up
+// to two seconds, so that the next change could leave no trace.
 std::optional<FileVersion> SettledVersionOf(int fd);
 // Time since the last change of the content; zero when in the future or unknown.
 std::chrono::seconds AgeOf(int fd);
