@@ -101,9 +101,9 @@ TEST_F(OwnershipTest, AVersionIsSettledTwoSecondsAfterTheLastChange) {
   fs::last_write_time(root_ / "a", fs::file_time_type::clock::now() - std::chrono::hours(5));
   EXPECT_FALSE(SettledVersionOf(a.get()));
   EXPECT_FALSE(SettledVersionOf(-1));
-  const UniqueFd old(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+  const UniqueFd old(::open("/bin/sh", O_RDONLY | O_CLOEXEC));
   const auto version = SettledVersionOf(old.get());
-  ASSERT_TRUE(version) << "this program was built a moment ago";
+  ASSERT_TRUE(version);
   EXPECT_EQ(version, SettledVersionOf(old.get()));
   EXPECT_EQ(version->size, SizeOf(old.get()));
 }
