@@ -1,4 +1,4 @@
-// Any bytes in place of ffprobe's packet list, and any text in place of a child's stderr.
+// Any bytes in place of what ffprobe tells of a whole file, and any text in place of a child's stderr.
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -20,6 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   pieces.Finish();
   Require(whole.streams().size() == pieces.streams().size() && whole.streams().size() <= 64);
   Require(whole.unreadable_lines() == pieces.unreadable_lines());
+  Require(whole.rest() == pieces.rest() && whole.rest().size() <= (1U << 20U));
   for (std::size_t i = 0; i < whole.streams().size(); ++i) {
     const PacketScan::Stream& stream = whole.streams()[i];
     Require(stream.packets == pieces.streams()[i].packets && stream.bytes == pieces.streams()[i].bytes);

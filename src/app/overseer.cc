@@ -21,6 +21,8 @@ constexpr Duration kLeast = milliseconds(100);
 // Until what was just begun has its child.
 constexpr Duration kBegun = milliseconds(10);
 constexpr Duration kStatusPeriod = minutes(1);
+// Whatever the level.
+constexpr Duration kSweepPeriod = minutes(5);
 
 std::string PerHourWord(memory::Growing what) {
   switch (what) {
@@ -41,6 +43,7 @@ Overseer::Overseer(Parts parts, const GovernorSettings& settings, const jobs::Sc
       order_(order),
       governor_(settings, Hands()),
       told_(parts_.clock.Now()),
+      swept_(parts_.clock.Now()),
       timer_(parts_.loop),
       stalls_(parts_.loop) {
   if (auto trigger = os::StallTrigger::Open()) {
@@ -137,6 +140,7 @@ void Overseer::LookNow() {
   soon_.reset();
   governor_.Update(Read(), now);
   TellStatus(now);
+  Sweep(now);
   Await();
 }
 
@@ -167,6 +171,13 @@ void Overseer::AwaitStalls() {
                          AwaitStalls();
                        }
                      });
+}
+
+void Overseer::Sweep(SteadyTime now) {
+  if (now - swept_ >= kSweepPeriod) {
+    swept_ = now;
+    static_cast<void>(parts_.sweep());
+  }
 }
 
 // While there is something to tell of.

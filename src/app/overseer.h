@@ -56,6 +56,7 @@ class Overseer {
   void Await();
   void AwaitStalls();
   void TellStatus(SteadyTime now);
+  void Sweep(SteadyTime now);
 
   Parts parts_;
   jobs::SchedulerSettings order_;
@@ -63,6 +64,7 @@ class Overseer {
   std::optional<SteadyTime> looked_;
   std::optional<SteadyTime> soon_;
   SteadyTime told_{};
+  SteadyTime swept_{};
   std::string last_status_;
   boost::asio::steady_timer timer_;
   std::optional<os::StallTrigger> trigger_;

@@ -326,7 +326,7 @@ class Daemon {
                                                       .trim = [this] { return Trim(); },
                                                       .sweep =
                                                           [this] {
-                                                            jobs_->Sweep();
+                                                            Sweep();
                                                             return Bytes();  // of the disk
                                                           }},
                                       settings_.governor, settings_.order);
@@ -512,7 +512,7 @@ class Daemon {
   // What can be had again goes. Returns by how much memory is less.
   Bytes CleanUp() {
     const Bytes before = os::OwnPss();
-    jobs_->Sweep();
+    Sweep();
     static_cast<void>(Trim());
     if (const auto gauge = services_.Use(gauge_)) {
       (*gauge)->Forget();
@@ -521,6 +521,11 @@ class Daemon {
       overseer_->LookNow();
     }
     return before - os::OwnPss();
+  }
+
+  void Sweep() {
+    jobs_->Sweep();
+    session_->Sweep();
   }
 
   Bytes Trim() {

@@ -90,16 +90,17 @@ Result<std::unique_ptr<Session>> Session::Open(boost::asio::io_context& loop, co
                                                const std::function<void(process::Launcher*)>& on_launcher) {
   std::unique_ptr<Session> session(new Session());  // NOLINT(cppcoreguidelines-owning-memory): private constructor
   WEIR_ASSIGN(auto state, store::StateFolder::Open());
-  session->state_ = std::make_unique<store::StateFolder>(std::move(state));
+  session->leftovers_ = std::make_shared<Leftovers>(Leftovers{.state = std::move(state), .told = {}});
 
   process::Walls walls;
   walls.cgroups = os::CgroupRoot::Detect();
-  const auto swept = store::SweepAbandoned(*session->state_);
+  const auto swept = store::SweepAbandoned(session->leftovers_->state);
   for (const auto& id : swept.ids) {
     log::Info("removed what the run " + id + " of an earlier life left");
   }
   for (const auto& problem : swept.problems) {
     session->warnings_.push_back("left by an earlier run: " + problem);
+    session->leftovers_->told.insert(problem);
   }
   walls.cgroups.RemoveAbandoned();
 
@@ -130,7 +131,8 @@ Result<std::unique_ptr<Session>> Session::Open(boost::asio::io_context& loop, co
   walls.readable = ReadableFor(paths);
   session->launcher_ = std::make_unique<process::Launcher>(loop, std::move(walls), session->spawner_);
   on_launcher(session->launcher_.get());
-  auto tools = IdentifyTools(loop, *session->launcher_, *session->ledger_, *session->state_, paths, fresh_self_test);
+  auto tools =
+      IdentifyTools(loop, *session->launcher_, *session->ledger_, session->leftovers_->state, paths, fresh_self_test);
   if (!tools) {
     on_launcher(nullptr);
     return Fail(std::move(tools).error());
@@ -141,11 +143,28 @@ Result<std::unique_ptr<Session>> Session::Open(boost::asio::io_context& loop, co
                                                               .launcher = *session->launcher_,
                                                               .ledger = *session->ledger_,
                                                               .admission = *session->admission_,
-                                                              .state = *session->state_,
+                                                              .state = session->leftovers_->state,
                                                               .tools = *std::move(tools),
                                                               .machine = {.cpus = os::UsableCpus()},
                                                               .limits = settings.limits});
   return session;
+}
+
+void Session::Sweep() {
+  launcher_->walls().cgroups.RemoveAbandoned();
+  boost::asio::post(aside_, [leftovers = leftovers_] {
+    const auto swept = store::SweepAbandoned(leftovers->state);
+    for (const auto& id : swept.ids) {
+      log::Info("removed what the run " + id + " left");
+    }
+    std::set<std::string> problems(swept.problems.begin(), swept.problems.end());
+    for (const auto& problem : problems) {
+      if (!leftovers->told.contains(problem)) {
+        log::Warning("left by a run that is gone: " + problem);
+      }
+    }
+    leftovers->told = std::move(problems);
+  });
 }
 
 Bytes Session::OwnPss() const { return os::OwnPss(); }

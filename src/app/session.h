@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -60,12 +61,21 @@ class Session {
   [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
   [[nodiscard]] Bytes OwnPss() const;
 
+  // Removes what runs of other lives left whose process is gone: memory groups now, working folders soon, on the
+  // thread beside the loop. What cannot be removed is told once. Loop thread.
+  void Sweep();
+
  private:
   Session() = default;
   boost::asio::thread_pool aside_{1};
   SystemClock clock_;
   process::RealSpawner spawner_;
-  std::unique_ptr<store::StateFolder> state_;
+  // Also of a sweep that still goes on beside the loop.
+  struct Leftovers {
+    store::StateFolder state;
+    std::set<std::string> told;  // problems
+  };
+  std::shared_ptr<Leftovers> leftovers_;
   BudgetFacts budget_;
   std::unique_ptr<memory::Ledger> ledger_;
   std::unique_ptr<jobs::ImmediateAdmission> admission_;

@@ -115,6 +115,9 @@ TEST_F(DecisionTest, FreeMemoryDecides) {
 
 TEST_F(DecisionTest, ProcessorsDecide) {
   StartSome(2, 2);
+  for (int i = 0; i < 8; ++i) {
+    ASSERT_TRUE(scheduler_->Enqueue({.id = "later " + std::to_string(i)}));
+  }
   Ask("a", {{.memory = kMib(100)}});
   Granted("a");
   Ask("b", {{.memory = kMib(305), .processors = 1.85}, {.memory = kMib(198), .time = 1.85}});
@@ -127,6 +130,14 @@ TEST_F(DecisionTest, ProcessorsDecide) {
       Sentence(reason, NameOfWay),
       EndsWith(" because 900.0 MiB were free and 1 of 2 processors idle; \"2 frame threads\" keeps more of them "
                "busy"));
+}
+
+TEST_F(DecisionTest, TheLastOneDoesNotGoOnAloneOnOneThread) {
+  StartSome(2, 2);
+  Ask("a", {{.memory = kMib(100)}});
+  Granted("a");
+  Ask("b", {{.memory = kMib(305), .processors = 1.85}, {.memory = kMib(198), .time = 1.85}});
+  EXPECT_EQ(Granted("b").way, 0U) << "it has a processor now, and another when a ends";
 }
 
 TEST_F(DecisionTest, ManyJobsGetTheWayThatIsGoodInCompany) {

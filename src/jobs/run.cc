@@ -328,6 +328,18 @@ class Run::Impl {
   void Probe() {
     Enter(Phase::kProbing);
     probe_started_ = world_.clock.Now();
+    if (world_.known != nullptr) {
+      version_ = store::SettledVersionOf(*source_);
+      if (auto facts = version_ ? world_.known->Find(*version_) : std::nullopt) {
+        account_.source = *std::move(facts);
+        boost::asio::post(world_.loop, alive_.Guard([this] {
+          if (!EndedByCancel()) {
+            Probed();
+          }
+        }));
+        return;
+      }
+    }
     RunHelper("probe", media::BuildProbe(world_.limits.input),
               [this](const std::string& json, const std::string& complaints) {
                 auto facts = media::ParseProbe(json);
@@ -345,18 +357,25 @@ class Run::Impl {
                 if (account_.source.size == Bytes()) {
                   account_.source.size = source_->file.size;
                 }
-                if (!ask_.request) {
-                  account_.probe_time = world_.clock.Now() - probe_started_;
-                  return End(Status{});
+                if (version_ && store::SettledVersionOf(*source_) == version_) {
+                  world_.known->Keep(*version_, account_.source);
                 }
-                const auto* trim = std::get_if<media::Trim>(&ask_.request->recipe);
-                if (trim == nullptr || !media::NeedsCutFacts(*ask_.request, account_.source)) {
-                  return Plan({});
-                }
-                RunHelper("keyframes", media::BuildKeyframeProbe(account_.source, trim->from, world_.limits.input),
-                          [this, from = trim->from](const std::string& lines, const std::string& /*complaints*/) {
-                            Plan(media::ParseKeyframes(lines, from, account_.source.start.value_or(MediaTime(0))));
-                          });
+                Probed();
+              });
+  }
+
+  void Probed() {
+    if (!ask_.request) {
+      account_.probe_time = world_.clock.Now() - probe_started_;
+      return End(Status{});
+    }
+    const auto* trim = std::get_if<media::Trim>(&ask_.request->recipe);
+    if (trim == nullptr || !media::NeedsCutFacts(*ask_.request, account_.source)) {
+      return Plan({});
+    }
+    RunHelper("keyframes", media::BuildKeyframeProbe(account_.source, trim->from, world_.limits.input),
+              [this, from = trim->from](const std::string& lines, const std::string& /*complaints*/) {
+                Plan(media::ParseKeyframes(lines, from, account_.source.start.value_or(MediaTime(0))));
               });
   }
 
@@ -721,6 +740,7 @@ class Run::Impl {
   std::string id_;
   SteadyTime started_;
   SteadyTime probe_started_{};
+  std::optional<std::string> version_;  // of the input when it was opened
   SteadyTime work_started_{};
   SteadyTime verify_started_{};
   Account account_;

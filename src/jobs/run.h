@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "jobs/admission.h"
+#include "jobs/known_facts.h"
 #include "jobs/learning.h"
 #include "media/plan.h"
 #include "media/progress.h"
@@ -56,6 +57,7 @@ struct World {
   Tools tools;
   media::Machine machine;
   Limits limits;
+  KnownFacts* known = nullptr;   // nullptr: every input is probed
   Learning* learning = nullptr;  // nullptr: forecasts are the formula's
 };
 

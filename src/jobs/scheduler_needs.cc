@@ -9,7 +9,7 @@ namespace weir::jobs {
 namespace {
 
 // Fewer idle ones than this start no further child.
-constexpr double kLeastIdleProcessors = 0.5;
+constexpr double kLeastIdleProcessors = 0.4;
 // Steps in one turn whose way was planned and did not fit; work behind them waits for their places.
 constexpr std::size_t kMostPlanned = 8;
 constexpr double kMostLarger = 1;
@@ -23,22 +23,33 @@ bool Writes(const Need& need) { return need.disk != Bytes() && need.disk_free; }
 SchedulerNeeds::SchedulerNeeds(memory::Ledger& ledger, const SchedulerSettings& settings)
     : ledger_(ledger), budget_(ledger.budget()), settings_(settings) {}
 
-std::optional<std::size_t> SchedulerNeeds::WayFor(const Need& need, std::size_t jobs) const {
-  return memory::BestWay(need.ways, jobs,
+// A slow way on what others leave of a processor would end long after they have made room for a better one; a whole
+// idle processor is worth more than waiting for them.
+memory::Queue SchedulerNeeds::QueueOf(std::size_t steps) const {
+  return {.steps = steps,
+          .processors = static_cast<double>(settings_.processors),
+          .memory = ledger_.largest_possible() - (IdleProcessors() < 1 ? Bytes() : working_.own)};
+}
+
+std::optional<std::size_t> SchedulerNeeds::WayFor(const Need& need, const Crowd& crowd) const {
+  return memory::BestWay(need.ways, crowd.alike,
                          {.memory = ledger_.largest_possible() - working_.own,
                           .shared = ledger_.shared(),
                           .processors = IdleProcessors(),
-                          .size_weight = settings_.size_weight});
+                          .size_weight = settings_.size_weight,
+                          .queue = QueueOf(crowd.wanting)});
 }
 
 std::optional<std::size_t> SchedulerNeeds::WayThatFits(const Need& need) const {
   const Bytes available = ledger_.available();
   if (IsPlanned(need)) {
+    const bool in_time = IdleProcessors() < 1 && working_.processors > 0;
     return memory::BestWay(need.ways, 1,
                            {.memory = available,
                             .shared = ledger_.shared(),
                             .processors = IdleProcessors(),
-                            .size_weight = settings_.size_weight});
+                            .size_weight = settings_.size_weight,
+                            .queue = in_time ? std::optional(QueueOf(1)) : std::nullopt});
   }
   const auto way = std::ranges::find_if(need.ways, [&](const auto& one) { return one.memory <= available; });
   if (way == need.ways.end()) {
@@ -217,7 +228,7 @@ void SchedulerNeeds::Withdraw(const std::string& job) {
   }
 }
 
-SchedulerNeeds::Choice SchedulerNeeds::ChoiceFor(const Waiting& waiting, std::size_t jobs, SteadyTime now) const {
+SchedulerNeeds::Choice SchedulerNeeds::ChoiceFor(const Waiting& waiting, const Crowd& crowd, SteadyTime now) const {
   const Need& need = waiting.need;
   if (held_ && need.work &&
       std::ranges::any_of(by_worker_, [&](const auto& worker) { return !paused_.contains(worker.first); })) {
@@ -230,7 +241,7 @@ SchedulerNeeds::Choice SchedulerNeeds::ChoiceFor(const Waiting& waiting, std::si
   if (IdleProcessors() < kLeastIdleProcessors && working_.processors > 0) {
     return {.way = {}, .reason = WaitingFor::kProcessor};
   }
-  const auto best = WayFor(need, jobs);
+  const auto best = WayFor(need, crowd);
   if (best && need.ways[*best].memory <= ledger_.available()) {
     return {.way = best, .reason = WaitingFor::kMemory, .wanted = best};
   }
@@ -317,7 +328,7 @@ std::optional<std::pair<std::string, Result<Grant>>> SchedulerNeeds::Next(Steady
       return std::pair(std::move(job), Result<Grant>(Fail(*std::move(refusal))));
     }
     const bool no_turn = memory_kept || (IsPlanned(waiting.need) && refused >= kMostPlanned);
-    const Choice choice = no_turn ? Choice{} : ChoiceFor(waiting, crowd.alike, now);
+    const Choice choice = no_turn ? Choice{} : ChoiceFor(waiting, crowd, now);
     const auto& [way, reason, wanted, out_of_patience] = choice;
     if (!way && reason == WaitingFor::kMemory) {
       ++refused;

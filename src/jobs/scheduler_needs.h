@@ -90,12 +90,13 @@ class SchedulerNeeds {
     std::size_t wanting = 1;
   };
 
-  // Beside the steps that work, for the first of `jobs` like it; and of the ways that fit what is free now.
-  [[nodiscard]] std::optional<std::size_t> WayFor(const Need& need, std::size_t jobs) const;
+  // Beside the steps that work, for the first of a crowd like it; and of the ways that fit what is free now.
+  [[nodiscard]] std::optional<std::size_t> WayFor(const Need& need, const Crowd& crowd) const;
   [[nodiscard]] std::optional<std::size_t> WayThatFits(const Need& need) const;
+  [[nodiscard]] memory::Queue QueueOf(std::size_t steps) const;
   [[nodiscard]] bool IsPlanned(const Need& need) const { return settings_.processors > 0 && need.work; }
   // Its way now, or what it waits for.
-  [[nodiscard]] Choice ChoiceFor(const Waiting& waiting, std::size_t jobs, SteadyTime now) const;
+  [[nodiscard]] Choice ChoiceFor(const Waiting& waiting, const Crowd& crowd, SteadyTime now) const;
   [[nodiscard]] Reason WhyOf(const Waiting& waiting, const Choice& choice, const Crowd& crowd, SteadyTime now) const;
   static void WaitFor(Waiting& waiting, WaitingFor reason, SteadyTime now);
   // With what is free on the disk of `need` beyond reservations and reserve.

@@ -158,6 +158,7 @@ class JobService::Impl {
   ServiceSettings settings_;
   Scheduler scheduler_;
   ElapsedDates dates_;
+  KnownFacts known_;
   World world_;
   std::map<std::string, std::function<void(Result<Grant>)>> asked_;
   std::size_t inserting_ = 0;  // accepted, on their way to the disk

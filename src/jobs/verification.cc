@@ -35,7 +35,7 @@ class Verification::Impl {
         on_memory_(std::move(on_memory)),
         on_end_(std::move(on_end)) {
     const MediaTime length = expectation.duration.value_or(source.length());
-    for (auto& command : media::BuildVerification(expectation, source, depth, length)) {
+    for (auto& command : media::BuildVerification(expectation, source, depth, length, store::SizeOf(produced))) {
       waiting_.push_back(std::move(command));
     }
   }
@@ -76,7 +76,6 @@ class Verification::Impl {
     media::VerifyCommand command;
     memory::Lease lease;  // of its own; not valid for the one that runs on the base
     Bytes resident;       // now
-    std::string text;
     media::ProgressParser progress;
     std::unique_ptr<process::Child> child;
   };
@@ -119,14 +118,8 @@ class Verification::Impl {
     workplace::LimitTime(order, look.command.deadline, world_.machine.cpus);
     order.progress_pipe = !look.command.is_ffprobe;
     process::Hooks hooks;
-    if (look.command.where == "packets") {
+    if (look.command.is_ffprobe) {
       hooks.on_stdout = [this](std::string_view chunk) { scan_.Feed(chunk); };
-    } else if (look.command.is_ffprobe) {
-      hooks.on_stdout = [&look](std::string_view chunk) {
-        if (look.text.size() + chunk.size() <= workplace::kLargestProbeAnswer.count()) {
-          look.text.append(chunk);
-        }
-      };
     } else {
       hooks.on_progress = [&look](std::string_view chunk) { return look.progress.Feed(chunk); };
     }
@@ -182,13 +175,14 @@ class Verification::Impl {
       failure_->detail = "checking the output (" + look.command.where + "): " + failure_->detail;
       return;
     }
-    if (look.command.where == "packets") {
+    if (look.command.is_ffprobe) {
       scan_.Finish();
       scan_clean_ = exited->status == 0;
-    } else if (look.command.is_ffprobe) {
-      auto facts = exited->status == 0 ? media::ParseProbe(look.text)
-                                       : Fail(ErrorCode::kVerification, media::TellingLine(report.stderr_text));
+      auto facts = media::ParseProbe(scan_.rest());
       if (!facts) {
+        if (!scan_clean_) {
+          facts = Fail(ErrorCode::kVerification, media::TellingLine(report.stderr_text));
+        }
         failure_ = Error{.code = ErrorCode::kVerification,
                          .detail = "the output is not a media file that can be read, and was not kept"}
                        .From(std::move(facts).error());

@@ -31,8 +31,8 @@ void AppendInput(Arguments& arguments, const InputLimits& limits, std::vector<st
 Arguments FfprobeOf(const InputLimits& limits, std::vector<std::string> entries);
 // What ParseProbe reads.
 Arguments ProbeArguments(const InputLimits& limits);
-// What PacketScan reads.
-Arguments PacketScanArguments(const InputLimits& limits);
+// What PacketScan reads: all that ProbeArguments tell, and every packet.
+Arguments FileScanArguments(const InputLimits& limits);
 
 // Resident peaks with 15 % margin, as measured with ffmpeg 5.1 on H.264, HEVC, VP9, PNG and JPEG from 0.2 to 50
 // megapixels: 52 MB of libraries, then memory per megapixel of the largest picture. Length adds 0.25 MB a minute

@@ -52,7 +52,8 @@ struct Expectation {
   bool no_identifying_tags = true;
 };
 
-// Times and sizes of every packet, gathered line by line in fixed memory from BuildPacketScan's output.
+// What FileScanArguments print of a whole file, in bounded memory: times and sizes of every packet are gathered as
+// they come, the rest is kept for ParseProbe.
 class PacketScan {
  public:
   PacketScan();
@@ -78,6 +79,7 @@ class PacketScan {
   };
   [[nodiscard]] const std::vector<Stream>& streams() const;
   [[nodiscard]] std::int64_t unreadable_lines() const;
+  [[nodiscard]] const std::string& rest() const;  // at most 1 MiB
 
  private:
   struct State;
@@ -115,14 +117,15 @@ bool MoovFirst(std::string_view front);
 
 enum class VerifyDepth : std::uint8_t { kSample, kFull };
 struct VerifyCommand {
-  std::string where;                   // "probe", "packets", or a window's name
+  std::string where;                   // "scan", or a window's name
   bool is_ffprobe = false;             // else ffmpeg
   std::vector<std::string> arguments;  // after argv[0]; the file is descriptor 3, progress of decodes is descriptor 4
   Bytes lease;
   std::chrono::milliseconds deadline{};
 };
-// Probe, packet scan and decode windows for a file that must be `expected`, of that length.
+// The scan and decode windows for a file that must be `expected`, of that length. A file of known size which takes
+// little to decode is decoded whole: beside starting more processes it costs nothing, and every picture was seen.
 std::vector<VerifyCommand> BuildVerification(const Expectation& expected, const MediaFacts& source, VerifyDepth depth,
-                                             MediaTime output_length);
+                                             MediaTime output_length, std::optional<Bytes> output_size = {});
 
 }  // namespace weir::media

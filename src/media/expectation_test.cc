@@ -8,6 +8,8 @@
 #include <functional>
 #include <string>
 
+#include "media/test_packets.h"
+
 namespace weir::media {
 namespace {
 
@@ -50,7 +52,7 @@ struct Found {
   }
   [[nodiscard]] CheckReport Check() const {
     PacketScan scan;
-    scan.Feed(packets);
+    scan.Feed(test::DocumentOf(packets));
     scan.Finish();
     return CheckOutput(expected, facts, scan, windows, moov_first);
   }

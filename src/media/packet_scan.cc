@@ -8,7 +8,8 @@
 namespace weir::media {
 namespace {
 
-constexpr std::size_t kMaxLine = 1024;
+constexpr std::size_t kMostRest = 1 << 20;
+constexpr std::size_t kMaxLine = kMostRest;  // that of a stream has all its tags
 constexpr std::size_t kMaxStreams = 64;
 constexpr std::uint64_t kMaxPacket = std::uint64_t{1} << 40U;
 constexpr double kMaxSeconds = 1e8;
@@ -19,7 +20,6 @@ std::optional<MediaTime> Time(std::string_view value) {
   return MediaTime(std::llround(*seconds * 1e6));
 }
 
-// One line, "stream_index=0|pts_time=0.1|dts_time=N/A|duration_time=0.03|size=1407|flags=K_".
 struct Packet {
   std::optional<std::uint64_t> stream;
   std::optional<MediaTime> pts;
@@ -30,16 +30,23 @@ struct Packet {
   bool corrupt = false;
 };
 
+// One line, `{ "stream_index": 0, "pts_time": "0.1", "dts_time": "N/A", "size": "1407", "flags": "K_" },`. No value
+// holds a quote.
 Packet Read(std::string_view line) {
   Packet packet;
-  while (!line.empty()) {
-    const std::size_t bar = line.find('|');
-    const std::string_view field = line.substr(0, bar);
-    line.remove_prefix(bar == std::string_view::npos ? line.size() : bar + 1);
-    const std::size_t equals = field.find('=');
-    if (equals == std::string_view::npos) continue;
-    const std::string_view key = field.substr(0, equals);
-    const std::string_view value = field.substr(equals + 1);
+  while (true) {
+    const std::size_t open = line.find('"');
+    const std::size_t close = open == std::string_view::npos ? open : line.find('"', open + 1);
+    if (close == std::string_view::npos) return packet;
+    const std::string_view key = line.substr(open + 1, close - open - 1);
+    line.remove_prefix(close + 1);
+    if (!line.starts_with(": ")) continue;
+    line.remove_prefix(2);
+    const bool quoted = line.starts_with('"');
+    line.remove_prefix(quoted ? 1 : 0);
+    const std::size_t end = std::min(line.find_first_of(quoted ? "\"" : ", }"), line.size());
+    const std::string_view value = line.substr(0, end);
+    line.remove_prefix(std::min(end + 1, line.size()));
     if (key == "stream_index") {
       packet.stream = ParseUnsigned(value);
     } else if (key == "pts_time") {
@@ -55,26 +62,41 @@ Packet Read(std::string_view line) {
       packet.corrupt = value.find('C') != std::string_view::npos;
     }
   }
-  return packet;
 }
 
 }  // namespace
 
 struct PacketScan::State {
-  std::string partial;
+  enum class Place : std::uint8_t { kOutside, kPackets, kSideData };
+  Place place = Place::kOutside;
+  std::string rest;     // of the document, without the packets
+  std::string partial;  // line
   bool overlong = false;
   std::int64_t unreadable = 0;
   std::vector<Stream> streams;
   std::vector<std::optional<MediaTime>> last_dts;  // beside `streams`
 
   void Line(std::string_view line);
+  void PacketLine(std::string_view line);
   void Count(const Packet& packet, Stream& stream, std::optional<MediaTime>& last);
 };
 
 void PacketScan::State::Line(std::string_view line) {
-  line = Trim(line);
-  // An empty line follows every packet that has side data.
-  if (line.empty()) return;
+  const std::string_view text = Trim(line);
+  const bool ends_list = text == "]" || text == "],";
+  if (place == Place::kOutside || ends_list) {
+    if (rest.size() + line.size() < kMostRest) rest.append(line).append("\n");
+    place = !ends_list && text == "\"packets\": [" ? Place::kPackets : Place::kOutside;
+  } else if (place == Place::kSideData) {
+    // Of a packet that was read; nobody asked for it.
+    if (text == "] }" || text == "] },") place = Place::kPackets;
+  } else if (!text.empty()) {
+    PacketLine(text);
+    if (text.ends_with(',') && !text.ends_with("},")) place = Place::kSideData;
+  }
+}
+
+void PacketScan::State::PacketLine(std::string_view line) {
   const Packet packet = Read(line);
   if (!packet.stream || !packet.size || *packet.stream > 1'000'000 || *packet.size > kMaxPacket) {
     ++unreadable;
@@ -121,7 +143,7 @@ void PacketScan::State::Count(const Packet& packet, Stream& stream, std::optiona
 }
 
 PacketScan::PacketScan() : state_(std::make_unique<State>()) {
-  state_->partial.reserve(kMaxLine);
+  state_->partial.reserve(1024);
   state_->streams.reserve(kMaxStreams);
   state_->last_dts.reserve(kMaxStreams);
 }
@@ -151,13 +173,15 @@ void PacketScan::Feed(std::string_view chunk) {
 
 void PacketScan::Finish() {
   State& state = *state_;
-  // ffprobe ends every line; a rest means that it was cut off.
-  if (state.overlong || !Trim(state.partial).empty()) ++state.unreadable;
+  // ffprobe ends every line and every list, even of a broken file.
+  if (state.overlong || !Trim(state.partial).empty() || state.place != State::Place::kOutside) ++state.unreadable;
+  state.place = State::Place::kOutside;
   state.overlong = false;
   state.partial.clear();
 }
 
 const std::vector<PacketScan::Stream>& PacketScan::streams() const { return state_->streams; }
+const std::string& PacketScan::rest() const { return state_->rest; }
 std::int64_t PacketScan::unreadable_lines() const { return state_->unreadable; }
 
 }  // namespace weir::media

@@ -67,11 +67,10 @@ CheckReport Verify(const Plan& plan) {
   const MediaTime length = plan.expectation.duration.value_or(MediaTime(0));
   for (const VerifyCommand& command : BuildVerification(plan.expectation, {}, VerifyDepth::kFull, length)) {
     const auto ran = Folder().Run(command.is_ffprobe ? "ffprobe" : "ffmpeg", command.arguments, path);
-    if (command.where == "probe") {
-      facts = ParseProbe(ran.output).value_or(MediaFacts());
-    } else if (command.where == "packets") {
+    if (command.where == "scan") {
       scan.Feed(ran.output);
       scan.Finish();
+      facts = ParseProbe(scan.rest()).value_or(MediaFacts());
     } else {
       ProgressParser progress;
       progress.Feed(ran.progress);

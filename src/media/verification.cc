@@ -13,6 +13,27 @@ constexpr MediaTime kWindow = std::chrono::milliseconds(500);
 constexpr MediaTime kLastPicture = std::chrono::milliseconds(20);
 // Below this three windows would read nearly everything, three times over the cost of starting a decoder.
 constexpr MediaTime kDecodeWhole = std::chrono::seconds(2);
+// Processor time of decoding H.264, with ffmpeg 5.1: 1.4 ms for a million pixels and 0.1 s for a megabyte (608x1080
+// from 0.1 to 2 MB/s). Two more processes take 0.1 s, and windows read half of a short clip besides.
+constexpr double kPerMegapixel = 0.0014;
+constexpr double kPerMegabyte = 0.1;
+constexpr double kLittle = 0.15;
+
+bool TakesLittle(const Expectation& expected, const MediaFacts& source, Size size, MediaTime length, Bytes bytes) {
+  if (!expected.video) {
+    return false;
+  }
+  double rate = expected.video->rate.value();
+  if (rate <= 0 && source.video) {
+    rate = source.video->average_rate.value();
+  }
+  if (rate <= 0 || size.megapixels() <= 0) {
+    return false;
+  }
+  const double pictures = rate * std::chrono::duration<double>(length).count();
+  return kPerMegapixel * size.megapixels() * pictures + kPerMegabyte * static_cast<double>(bytes.count()) / 1e6 <
+         kLittle;
+}
 
 milliseconds Deadline(MediaTime length, int times_real_time_per_mille) {
   return milliseconds(60'000) + std::chrono::duration_cast<milliseconds>(length) * times_real_time_per_mille / 1000;
@@ -22,10 +43,10 @@ milliseconds Deadline(MediaTime length, int times_real_time_per_mille) {
 
 // One process for each window, rather than one with three inputs: that one holds three decoders (143 MB against
 // 86 MB for 1080x1920) and cannot use a second core, and its error does not tell the window. CPU time for a 10 s
-// 1080x1920 clip of 7 MB on a busy machine: probe 0.05 s, packets 0.06 s, head 0.14 s, middle 0.14 s, tail 0.25 s;
+// 1080x1920 clip of 7 MB on a busy machine: scan 0.06 s, head 0.14 s, middle 0.14 s, tail 0.25 s;
 // decoding all takes 1.15 s. The tail costs what lies between the last keyframe and the end.
 std::vector<VerifyCommand> BuildVerification(const Expectation& expected, const MediaFacts& source, VerifyDepth depth,
-                                             MediaTime output_length) {
+                                             MediaTime output_length, std::optional<Bytes> output_size) {
   const InputLimits limits = {.max_pixels = std::int64_t{1} << 28U};  // our own output: the plan has bounded it
   const MediaTime length = std::max(output_length, MediaTime(0));
   const bool source_known = source.video.has_value();
@@ -49,14 +70,9 @@ std::vector<VerifyCommand> BuildVerification(const Expectation& expected, const 
   const Bytes probe_lease = ProbeLease(size, bit_depth, length);
   const Bytes decode_lease = DecodeLease(codec, size, bit_depth, refs, length);
   std::vector<VerifyCommand> commands;
-  commands.push_back({.where = "probe",
+  commands.push_back({.where = "scan",
                       .is_ffprobe = true,
-                      .arguments = ProbeArguments(limits),
-                      .lease = probe_lease,
-                      .deadline = Deadline(length, 500)});
-  commands.push_back({.where = "packets",
-                      .is_ffprobe = true,
-                      .arguments = PacketScanArguments(limits),
+                      .arguments = FileScanArguments(limits),
                       .lease = probe_lease,
                       .deadline = Deadline(length, 500)});
 
@@ -77,8 +93,10 @@ std::vector<VerifyCommand> BuildVerification(const Expectation& expected, const 
 
   // MPEG-TS has no index: a seek lands between keyframes, and a decoder rightly complains there.
   const bool seekable = expected.container != "mpegts";
-  if (depth == VerifyDepth::kFull || expected.still_image || length < kDecodeWhole || !seekable) {
+  if (depth == VerifyDepth::kFull || expected.still_image || length < kDecodeWhole || !seekable ||
+      (output_size && TakesLittle(expected, source, size, length, *output_size))) {
     decode("all", {}, 10'000);
+    std::ranges::reverse(commands);
     return commands;
   }
   // Middle and tail begin at the keyframe before them (-noaccurate_seek): the same decoding for the tail, less for

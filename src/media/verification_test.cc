@@ -46,11 +46,10 @@ CheckReport Check(const std::string& path, const Expectation& expected, VerifyDe
   for (const VerifyCommand& command :
        BuildVerification(expected, {}, depth, expected.duration.value_or(MediaTime(0)))) {
     const auto ran = Shared().Run(command.is_ffprobe ? "ffprobe" : "ffmpeg", command.arguments, path);
-    if (command.where == "probe") {
-      facts = ParseProbe(ran.output).value_or(MediaFacts());
-    } else if (command.where == "packets") {
+    if (command.where == "scan") {
       scan.Feed(ran.output);
       scan.Finish();
+      facts = ParseProbe(scan.rest()).value_or(MediaFacts());
       EXPECT_EQ(ran.status, 0) << ran.errors;
     } else {
       ProgressParser progress;
@@ -287,8 +286,21 @@ TEST(Verification, MpegTsIsDecodedWholeBecauseItCannotBeSeekedExactly) {
   Expectation expected;
   expected.container = "mpegts";
   const auto commands = BuildVerification(expected, {}, VerifyDepth::kSample, seconds(60));
-  ASSERT_EQ(commands.size(), 3U);
-  EXPECT_EQ(commands[2].where, "all");
+  ASSERT_EQ(commands.size(), 2U);
+  EXPECT_EQ(commands[0].where, "all");
+}
+
+TEST(Verification, WhatTakesLittleIsDecodedWhole) {
+  const auto is_whole = [](Size size, MediaTime length, std::optional<Bytes> bytes) {
+    const auto commands = BuildVerification(Mp4(size, length, 0), {}, VerifyDepth::kSample, length, bytes);
+    return std::ranges::count(commands, std::string("all"), &VerifyCommand::where) == 1;
+  };
+  EXPECT_TRUE(is_whole({640, 360}, seconds(8), Bytes::Kib(400)));
+  EXPECT_FALSE(is_whole({640, 360}, seconds(8), Bytes::Mib(5)));
+  EXPECT_FALSE(is_whole({608, 1080}, seconds(10), Bytes::Kib(400)));
+  EXPECT_FALSE(is_whole({640, 360}, seconds(8), std::nullopt)) << "nothing is known of its size";
+  EXPECT_FALSE(is_whole({640, 360}, std::chrono::hours(1), Bytes::Kib(400)));
+  EXPECT_TRUE(is_whole({1920, 1080}, seconds(1), std::nullopt));
 }
 
 TEST(Verification, LeasesHoldWhatWasMeasured) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <tuple>
 
 namespace weir::memory {
@@ -15,6 +16,9 @@ constexpr std::size_t kMostAlike = 16;
 constexpr double kOrderBonus = 1e-6;
 constexpr double kLeastProcessors = 0.05;
 constexpr std::uint8_t kWaits = 0xff;
+// Of the time in which the queue ends: what one step of it may take. Steps differ in length, so all of it would be
+// too much: the last one would be alone for half of its time.
+constexpr double kPartOfQueue = 0.5;
 
 struct State {
   Bytes own;  // memory beyond what is shared
@@ -91,6 +95,22 @@ std::vector<std::optional<std::size_t>> AssignIn(const std::vector<std::span<con
   return assigned;
 }
 
+// Ways that the rest of the queue keeps the machine busy for, or that are the quickest of all.
+std::vector<std::size_t> InTime(std::span<const Way> ways, const Queue& queue) {
+  double fastest = std::numeric_limits<double>::infinity();
+  for (const Way& way : ways) {
+    fastest = way.memory <= queue.memory ? std::min(fastest, way.time) : fastest;
+  }
+  const double whole = static_cast<double>(queue.steps) * ways.front().work() / queue.processors;
+  std::vector<std::size_t> found;
+  for (std::size_t i = 0; i < ways.size(); ++i) {
+    if (ways[i].time <= std::max(fastest, kPartOfQueue * whole) * (1 + 1e-9)) {
+      found.push_back(i);
+    }
+  }
+  return found;
+}
+
 }  // namespace
 
 double YieldOf(const Way& way, const Way& first, double size_weight) {
@@ -103,6 +123,17 @@ std::vector<std::optional<std::size_t>> Assign(const std::vector<std::span<const
 }
 
 std::optional<std::size_t> BestWay(std::span<const Way> ways, std::size_t jobs, const Room& room) {
+  if (room.queue) {
+    const auto in_time = InTime(ways, *room.queue);
+    std::vector<Way> quick;
+    for (const std::size_t i : in_time) {
+      quick.push_back(ways[i]);
+    }
+    Room without = room;
+    without.queue.reset();
+    const auto best = quick.empty() ? std::nullopt : BestWay(quick, jobs, without);
+    return best ? std::optional(in_time[*best]) : std::nullopt;
+  }
   // More than one for each processor never helps.
   const auto useful = static_cast<std::size_t>(std::ceil(std::max(room.processors, 0.0)));
   const std::size_t alike = std::clamp<std::size_t>(jobs, 1, std::max<std::size_t>(useful, 1));

@@ -24,12 +24,22 @@ struct Way {
   [[nodiscard]] double work() const { return processors * time; }
 };
 
+// All that is still to be done, and with what, when those that work now are done.
+struct Queue {
+  std::size_t steps = 1;
+  double processors = 1;
+  Bytes memory;
+};
+
 struct Room {
   Bytes memory;           // for all leases together
   Bytes shared;           // of each lease, what all of them have in common (Ledger)
   double processors = 1;  // that are idle
   // What size costs: 2 means that an output 1 % larger must come 2 % sooner. 0: only time counts.
   double size_weight = 2;
+  // A way that would go on alone when all others are done is of no use, however little it takes. nullopt: no end is
+  // in sight.
+  std::optional<Queue> queue{};
 };
 
 // What a way yields for each processor that it has: the work of the step's first way over its own, less what its

@@ -41,6 +41,24 @@ TEST(Throughput, AQueueIsDoneOneThreadForEachProcessor) {
   EXPECT_EQ(BestWay(kCrop, 2, RoomOf(470)), kOneThread);
 }
 
+TEST(Throughput, NoneGoesOnAloneWhenTheQueueIsDone) {
+  Room room = RoomOf(2000, 4);
+  const std::vector<Way> ways{{.memory = Mib(330), .processors = 3.5, .time = 1},
+                              {.memory = Mib(255), .processors = 1, .time = 3.5, .in_company = true}};
+  EXPECT_EQ(BestWay(ways, 2, room), 1U) << "it fills the processors beside the other way";
+  room.queue = Queue{.steps = 2, .processors = 4, .memory = Mib(2000)};
+  EXPECT_EQ(BestWay(ways, 2, room), 0U);
+  room.queue->steps = 100;
+  EXPECT_EQ(BestWay(ways, 100, room), 1U);
+  // What is quickest of all is never too slow.
+  room.queue = Queue{.steps = 1, .processors = 4, .memory = Mib(300)};
+  room.memory = Mib(300);
+  EXPECT_EQ(BestWay(ways, 1, room), 1U);
+  // Others will make room for the better one.
+  room.queue->memory = Mib(2000);
+  EXPECT_EQ(BestWay(ways, 1, room), std::nullopt);
+}
+
 TEST(Throughput, WhatTheyShareIsCountedOnce) {
   Room room = RoomOf(468);
   EXPECT_EQ(BestWay(kCrop, 2, room), kOneThread);  // 2 x (255 - 43) + 43 = 467

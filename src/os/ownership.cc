@@ -104,6 +104,24 @@ Bytes SizeOf(int fd) {
   return fstat(fd, &facts) == 0 ? Bytes(static_cast<std::uint64_t>(facts.st_size)) : Bytes();
 }
 
+std::optional<FileVersion> SettledVersionOf(int fd) {
+  constexpr std::int64_t kSecond = 1'000'000'000;
+  struct stat facts{};
+  timespec now{};
+  if (fstat(fd, &facts) != 0 || clock_gettime(CLOCK_REALTIME, &now) != 0) {
+    return std::nullopt;
+  }
+  const auto nanoseconds = [](const timespec& time) { return time.tv_sec * kSecond + time.tv_nsec; };
+  const FileVersion version{.file = {.device = facts.st_dev, .inode = facts.st_ino},
+                            .size = Bytes(static_cast<std::uint64_t>(facts.st_size)),
+                            .modified_ns = nanoseconds(facts.st_mtim),
+                            .changed_ns = nanoseconds(facts.st_ctim)};
+  if (nanoseconds(now) - std::max(version.modified_ns, version.changed_ns) < 2 * kSecond) {
+    return std::nullopt;
+  }
+  return version;
+}
+
 std::chrono::seconds AgeOf(int fd) {
   struct stat facts{};
   if (fstat(fd, &facts) != 0) {

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -31,6 +32,17 @@ bool IsStill(int folder, const std::string& name, int fd);
 bool IsRegularFile(int fd);
 FileIdentity IdentityOf(int fd);
 Bytes SizeOf(int fd);
+// One content of one file: any write changes it.
+struct FileVersion {
+  FileIdentity file;
+  Bytes size;
+  std::int64_t modified_ns = 0;  // since 1970, as the file system says
+  std::int64_t changed_ns = 0;   // of its content or attributes, which only the kernel sets
+  bool operator==(const FileVersion&) const = default;
+};
+// nullopt when it was changed within the last two seconds, or in the future: file systems keep times in steps of up
+// to two seconds, so that the next change could leave no trace.
+std::optional<FileVersion> SettledVersionOf(int fd);
 // Time since the last change of the content; zero when in the future or unknown.
 std::chrono::seconds AgeOf(int fd);
 

@@ -93,6 +93,21 @@ TEST_F(OwnershipTest, AgeCountsFromTheLastChangeAndIsNeverNegative) {
   EXPECT_EQ(AgeOf(a.get()).count(), 0);
 }
 
+TEST_F(OwnershipTest, AVersionIsSettledTwoSecondsAfterTheLastChange) {
+  std::ofstream(root_ / "a") << "a";
+  const UniqueFd a = OpenAt(folder_.get(), "a", O_RDONLY).value();
+  EXPECT_FALSE(SettledVersionOf(a.get()));
+  // A date that was set back says nothing: the kernel's own does.
+  fs::last_write_time(root_ / "a", fs::file_time_type::clock::now() - std::chrono::hours(5));
+  EXPECT_FALSE(SettledVersionOf(a.get()));
+  EXPECT_FALSE(SettledVersionOf(-1));
+  const UniqueFd old(::open("/bin/sh", O_RDONLY | O_CLOEXEC));
+  const auto version = SettledVersionOf(old.get());
+  ASSERT_TRUE(version);
+  EXPECT_EQ(version, SettledVersionOf(old.get()));
+  EXPECT_EQ(version->size, SizeOf(old.get()));
+}
+
 TEST_F(OwnershipTest, RemovesOnlyEmptyFolders) {
   fs::create_directories(root_ / "full" / "inside");
   EXPECT_FALSE(RemoveEmptyFolder(folder_.get(), "full"));

@@ -70,6 +70,17 @@ std::string AsText(const os::FileIdentity& identity) {
 std::string IdentityOf(const Produced& produced) { return AsText(os::IdentityOf(produced.fd.get())); }
 std::string IdentityOf(const Source& source) { return AsText(source.file.identity); }
 
+std::optional<std::string> SettledVersionOf(const Source& source) {
+  const auto version = os::SettledVersionOf(source.file.fd.get());
+  if (!version) {
+    return std::nullopt;
+  }
+  return AsText(version->file) + " " + std::to_string(version->size.count()) + " " +
+         std::to_string(version->modified_ns) + " " + std::to_string(version->changed_ns);
+}
+
+Bytes SizeOf(const Produced& produced) { return os::SizeOf(produced.fd.get()); }
+
 Result<std::string> FrontOf(const Produced& produced, Bytes limit) {
   return os::ReadPrefix(produced.fd.get(), 0, limit);
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -47,6 +48,10 @@ std::string DiskOf(const Target& target);
 // The same for the same file on this machine, under whatever name.
 std::string IdentityOf(const Produced& produced);
 std::string IdentityOf(const Source& source);
+// The same as long as the content is. nullopt: it changed so short a time ago that another change could leave no
+// trace.
+std::optional<std::string> SettledVersionOf(const Source& source);
+Bytes SizeOf(const Produced& produced);
 // The first `limit` bytes of what was produced.
 Result<std::string> FrontOf(const Produced& produced, Bytes limit);
 

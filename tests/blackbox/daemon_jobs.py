@@ -574,6 +574,39 @@ class Calls(DaemonCase):
             self.assertIn(self.job(job)['state'], ('cancelled', 'succeeded'))
 
 
+
+class Known(DaemonCase):
+    """What a probe found is used again for the same content, and for no other."""
+
+    def plan(self, name):
+        return self.daemon.post('/v1/plan', {'recipe': 'crop', 'inputs': [name]})
+
+    def test_a_file_is_probed_once_until_it_changes(self):
+        self.serve('--ffprobe', self.fake('pass', 'ffprobe'), scenario='pass')
+        name = self.clip('plain')
+        path = os.path.join(self.media, name)
+        time.sleep(2.1)   # a change within the same tick of the file system's clock would leave no trace
+        before = self.plan(name)
+        self.assertEqual(before.status, 200, '\n%s' % before)
+        self.play('exit 1', 'ffprobe')
+        again = self.plan(name)
+        self.assertEqual(again.status, 200, 'it was probed again')
+        self.assertEqual(again.json, before.json)
+        # The same length and the same date, another byte.
+        facts = os.stat(path)
+        with open(path, 'r+b') as file:
+            file.seek(-1, os.SEEK_END)
+            last = file.read(1)
+            file.seek(-1, os.SEEK_END)
+            file.write(bytes([last[0] ^ 1]))
+        os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+        self.assertGreaterEqual(self.plan(name).status, 400)
+        self.play('pass', 'ffprobe')
+        self.assertEqual(self.plan(name).status, 200)
+        # Changed a moment ago: not relied upon yet.
+        self.play('exit 1', 'ffprobe')
+        self.assertGreaterEqual(self.plan(name).status, 400)
+
 class Stopping(DaemonCase):
     slots = 1
 

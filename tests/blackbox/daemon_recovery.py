@@ -15,6 +15,33 @@ from harness import EXIT, LONG, PATIENCE, QUICK, processes_of, records_of, slow,
 COURSE = ['queued', 'running', 'verifying', 'publishing', 'succeeded']
 
 
+class Leftovers(DaemonCase):
+    own_state = True
+
+    @slow
+    def test_of_others_are_swept_beside_the_own_work(self):
+        self.serve(scenario='obey-term')
+        job = self.submit(self.clip('one_frame'))['id']
+        self.at_work(job)
+        own = work_folders(self.dir)
+        self.assertEqual(len(own), 1)
+        target = os.path.join(self.dir, 'elsewhere')
+        os.mkdir(target)
+        one_that_dies = self.start('crop', clips.get('busy'), os.path.join(target, 'out.mp4'), '--preset', 'veryslow', '--size', '1080x1920')
+        self.assertTrue(wait_until(lambda: work_folders(target), 30 * PATIENCE))
+        one_that_dies.kill()
+        one_that_dies.wait()
+        self._end(one_that_dies)
+        self.assertEqual(len(work_folders(target)), 1, 'nothing was left')
+        self.assertEqual(self.daemon.post('/api/diagnostics/resources/cleanup').status, 200)
+        self.assertTrue(wait_until(lambda: not work_folders(target), 10 * PATIENCE))
+        self.assertTrue(wait_until(lambda: len(records_of(self.state)) == 1, 5 * PATIENCE), records_of(self.state))
+        self.assertIn('removed what the run', self.daemon.log)
+        self.assertEqual(self.job(job)['state'], 'running')
+        self.assertEqual(work_folders(self.dir), own, 'work that lives keeps its folder')
+        self.act(job, 'cancel')
+
+
 class Recovery(DaemonCase):
     own_state = True
 
