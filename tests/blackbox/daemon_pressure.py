@@ -238,7 +238,7 @@ class GreedyChildren(DaemonCase):
         self.assertEqual({job['failure']['cause'] for job in ended}, {'out_of_memory'}, ended[0]['failure'])
         self.assertGreater(len(seen), 5)
         self.assertLessEqual(max(seen), self.budget)
-        self.assertTrue(self.daemon.alive())
+        self.assertTrue(self.daemon.alive)
         self.assertEqual(self.daemon.workers(), {})
         self.assertEqual(self.daemon.get('/v1/system').json['memory']['leased_bytes'], 0)
         self.play('pass')
