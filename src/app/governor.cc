@@ -97,11 +97,13 @@ void Governor::Update(GovernorReading reading, SteadyTime now) {
   last_ = std::move(reading);
   const Level level = pressure_.Update(last_.pressure, now);
   relief_.Update(level, pressure_.reason(), now);
-  history_.Add({.tree = last_.pressure.measured.value_or(Bytes()),
-                .leased = last_.pressure.planned,
-                .budget = last_.pressure.budget,
-                .level = level},
-               now);
+  if (last_.pressure.measured) {
+    history_.Add({.tree = *last_.pressure.measured,
+                  .leased = last_.pressure.planned,
+                  .budget = last_.pressure.budget,
+                  .level = level},
+                 now);
+  }
   LookAtGrowth(now);
   LookAround();
 }

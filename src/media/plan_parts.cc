@@ -321,8 +321,8 @@ void KeepStrictlyLeaner(std::vector<Plan>& plans) {
             kept, [&](const Plan& other) { return as_lean(other) && (plan.in_company || !other.in_company); })) {
       continue;
     }
-    std::erase_if(kept, as_lean);
-    kept.push_back(std::move(plan));
+    // Those that it is not leaner than are for company: they come behind it, so that leases fall down the ladder.
+    kept.insert(std::ranges::find_if(kept, as_lean), std::move(plan));
   }
   plans = std::move(kept);
 }

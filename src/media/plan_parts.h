@@ -135,8 +135,8 @@ std::string Shown(Size size);
 // Packets of the streams that are carried over, for the size of the container's index.
 std::int64_t PacketsOf(const MediaFacts& facts, MediaTime length);
 
-// Sorts nothing; drops each plan whose lease is not below that of every faster plan kept, and those for company only
-// that would keep out another.
+// Drops each plan whose lease is not below that of every faster plan kept; only those for company keep out none that
+// is of use to a lone job, but come behind it. Leases fall down the result.
 void KeepStrictlyLeaner(std::vector<Plan>& plans);
 
 Result<Ladder> PlanCrop(const Source& source, const Request& request, const Crop& crop);

@@ -95,16 +95,15 @@ std::vector<std::optional<std::size_t>> AssignIn(const std::vector<std::span<con
   return assigned;
 }
 
-// Ways that the rest of the queue keeps the machine busy for, or that are the quickest of all.
+// Ways that the rest of the queue keeps the machine busy for, or that take no longer than what a lone step would get.
 std::vector<std::size_t> InTime(std::span<const Way> ways, const Queue& queue) {
-  double fastest = std::numeric_limits<double>::infinity();
-  for (const Way& way : ways) {
-    fastest = way.memory <= queue.memory ? std::min(fastest, way.time) : fastest;
-  }
+  const auto lone =
+      std::ranges::find_if(ways, [&](const Way& way) { return !way.in_company && way.memory <= queue.memory; });
+  const double as_lone = lone == ways.end() ? std::numeric_limits<double>::infinity() : lone->time;
   const double whole = static_cast<double>(queue.steps) * ways.front().work() / queue.processors;
   std::vector<std::size_t> found;
   for (std::size_t i = 0; i < ways.size(); ++i) {
-    if (ways[i].time <= std::max(fastest, kPartOfQueue * whole) * (1 + 1e-9)) {
+    if (ways[i].time <= std::max(as_lone, kPartOfQueue * whole) * (1 + 1e-9)) {
       found.push_back(i);
     }
   }

@@ -44,13 +44,18 @@ TEST(Throughput, AQueueIsDoneOneThreadForEachProcessor) {
 TEST(Throughput, NoneGoesOnAloneWhenTheQueueIsDone) {
   Room room = RoomOf(2000, 4);
   const std::vector<Way> ways{{.memory = Mib(330), .processors = 3.5, .time = 1},
-                              {.memory = Mib(255), .processors = 1, .time = 3.5, .in_company = true}};
+                              {.memory = Mib(255), .processors = 1, .time = 3.5}};
   EXPECT_EQ(BestWay(ways, 2, room), 1U) << "it fills the processors beside the other way";
   room.queue = Queue{.steps = 2, .processors = 4, .memory = Mib(2000)};
   EXPECT_EQ(BestWay(ways, 2, room), 0U);
   room.queue->steps = 100;
   EXPECT_EQ(BestWay(ways, 100, room), 1U);
-  // What is quickest of all is never too slow.
+  // The last one gets no lean way for being a little quicker.
+  const std::vector<Way> with_lean{
+      ways[0], ways[1], {.memory = Mib(120), .processors = 3.5, .time = 0.95, .larger = 0.45}};
+  room.queue->steps = 1;
+  EXPECT_EQ(BestWay(with_lean, 1, room), 0U);
+  // What is the only way that fits is never too slow.
   room.queue = Queue{.steps = 1, .processors = 4, .memory = Mib(300)};
   room.memory = Mib(300);
   EXPECT_EQ(BestWay(ways, 1, room), 1U);

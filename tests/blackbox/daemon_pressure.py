@@ -1,10 +1,11 @@
 """Memory while jobs run: leases that fall when others wait, pressure, and what is done about it."""
 import os
 import signal
+import threading
 import time
 import unittest
 
-from daemon_harness import DaemonCase
+from daemon_harness import DaemonCase, descendants
 from harness import PATIENCE, slow, wait_until
 
 MEBI = 1 << 20
@@ -201,6 +202,47 @@ class Pressure(DaemonCase):
         self.act(job, 'cancel')
         self.assertTrue(wait_until(lambda: told() == [], 40 * PATIENCE), told())
         self.assertEqual(self.daemon.log.count('has made no progress'), 2, 'when it began and when it ended')
+
+
+
+class GreedyChildren(DaemonCase):
+    """Ten at once that each take a gigabyte in a moment."""
+    slots = 10
+    budget = 1400 * MEBI
+
+    def watch(self, seen, over):
+        """The tree's PSS, sampled from outside until `over`."""
+        while not over.is_set():
+            total = 0
+            for pid in [self.daemon.pid, *descendants(self.daemon.pid)]:
+                try:
+                    with open('/proc/%d/smaps_rollup' % pid) as file:
+                        total += next((int(line.split()[1]) << 10 for line in file if line.startswith('Pss:')), 0)
+                except OSError:
+                    pass   # it is gone
+            seen.append(total)
+            time.sleep(0.02)
+
+    @slow
+    def test_none_takes_more_than_its_lease(self):
+        self.serve('--processors', '20', '--retries', '0', memory=str(self.budget), scenario='eat-memory 1024')
+        name = self.clip('one_frame')
+        seen, over = [], threading.Event()
+        watcher = threading.Thread(target=self.watch, args=(seen, over))
+        watcher.start()
+        try:
+            ended = [self.ends(job, 'failed') for job in [self.submit(name)['id'] for _ in range(10)]]
+        finally:
+            over.set()
+            watcher.join()
+        self.assertEqual({job['failure']['cause'] for job in ended}, {'out_of_memory'}, ended[0]['failure'])
+        self.assertGreater(len(seen), 5)
+        self.assertLessEqual(max(seen), self.budget)
+        self.assertTrue(self.daemon.alive)
+        self.assertEqual(self.daemon.workers(), {})
+        self.assertEqual(self.daemon.get('/v1/system').json['memory']['leased_bytes'], 0)
+        self.play('pass')
+        self.ends(self.submit(name)['id'])
 
 
 if __name__ == '__main__':
