@@ -82,6 +82,9 @@ class Verification::Impl {
 
   void StartMore() {
     while (!failure_ && !waiting_.empty() && running_.size() < std::max(1U, world_.machine.cpus)) {
+      if (waiting_.front().after_scan && !scanned_) {
+        break;
+      }
       const bool on_base = std::ranges::none_of(running_, [](const Look& look) { return !look.lease.valid(); });
       memory::Lease lease;
       if (!on_base) {
@@ -189,13 +192,17 @@ class Verification::Impl {
         return;
       }
       verified_.facts = *std::move(facts);
+      scanned_ = true;
+      std::erase_if(waiting_, [this](const auto& window) {
+        return window.after_scan && !media::WindowKnowing(scan_, verified_.facts, window);
+      });
     } else {
       media::DecodedWindow window;
       window.where = look.command.where;
       window.frames = look.progress.current().frame;
       window.errors = media::DecodeErrors(report.stderr_text);
       window.clean = exited->status == 0 && window.errors.empty();
-      windows_.push_back(std::move(window));
+      windows_.emplace_back(std::move(look.command), std::move(window));
     }
   }
 
@@ -214,7 +221,12 @@ class Verification::Impl {
         }
         moov_first = media::MoovFirst(*front);
       }
-      verified_.report = media::CheckOutput(expectation_, verified_.facts, scan_, windows_, moov_first);
+      std::vector<media::DecodedWindow> windows;
+      for (auto& [command, window] : windows_) {
+        window.where = media::WindowKnowing(scan_, verified_.facts, command).value_or(window.where);
+        windows.push_back(std::move(window));
+      }
+      verified_.report = media::CheckOutput(expectation_, verified_.facts, scan_, windows, moov_first);
       if (!scan_clean_) {
         verified_.report.lines.push_back(
             {.what = "reading all packets", .expected = "no error", .found = "an error of the demuxer", .ok = false});
@@ -235,7 +247,8 @@ class Verification::Impl {
   std::list<Look> running_;
   media::PacketScan scan_;
   bool scan_clean_ = true;
-  std::vector<media::DecodedWindow> windows_;
+  bool scanned_ = false;
+  std::vector<std::pair<media::VerifyCommand, media::DecodedWindow>> windows_;
   Verified verified_;
   std::optional<Error> failure_;
   Alive alive_;

@@ -74,7 +74,10 @@ class PacketScan {
     std::int64_t discarded = 0;          // before the start of an edit list: read for decoding, never shown
     std::optional<MediaTime> first_pts;  // smallest, of what is shown
     std::optional<MediaTime> end_pts;    // largest pts plus duration
-    MediaTime largest_gap{};             // between consecutive dts
+    std::int64_t keys = 0;               // key pictures, from which decoding can begin
+    std::optional<MediaTime> second_key;
+    std::optional<MediaTime> last_key;
+    MediaTime largest_gap{};  // between consecutive dts
     std::uint64_t bytes = 0;
   };
   [[nodiscard]] const std::vector<Stream>& streams() const;
@@ -122,10 +125,17 @@ struct VerifyCommand {
   std::vector<std::string> arguments;  // after argv[0]; the file is descriptor 3, progress of decodes is descriptor 4
   Bytes lease;
   std::chrono::milliseconds deadline{};
+  std::optional<MediaTime> at{};  // of a window that begins at a key picture about there
+  bool after_scan = false;        // may be of no use: see WindowKnowing
 };
 // The scan and decode windows for a file that must be `expected`, of that length. A file of known size which takes
 // little to decode is decoded whole: beside starting more processes it costs nothing, and every picture was seen.
 std::vector<VerifyCommand> BuildVerification(const Expectation& expected, const MediaFacts& source, VerifyDepth depth,
                                              MediaTime output_length, std::optional<Bytes> output_size = {});
+
+// What a window is, now that the key pictures are known: another name ("all" for a tail from the first picture on),
+// or nullopt when its pictures are all in other windows.
+std::optional<std::string> WindowKnowing(const PacketScan& scan, const MediaFacts& found,
+                                         const VerifyCommand& window);
 
 }  // namespace weir::media

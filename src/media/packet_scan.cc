@@ -28,6 +28,7 @@ struct Packet {
   std::optional<std::uint64_t> size;
   bool discarded = false;  // before the edit list's start: decoded, never shown
   bool corrupt = false;
+  bool key = false;
 };
 
 // One line, `{ "stream_index": 0, "pts_time": "0.1", "dts_time": "N/A", "size": "1407", "flags": "K_" },`. No value
@@ -60,6 +61,7 @@ Packet Read(std::string_view line) {
     } else if (key == "flags") {
       packet.discarded = value.find('D') != std::string_view::npos;
       packet.corrupt = value.find('C') != std::string_view::npos;
+      packet.key = value.find('K') != std::string_view::npos;
     }
   }
 }
@@ -120,6 +122,11 @@ void PacketScan::State::Count(const Packet& packet, Stream& stream, std::optiona
   stream.bytes += *packet.size;
   if (*packet.size == 0) ++stream.empty_packets;
   if (packet.corrupt) ++stream.corrupt;
+  if (packet.key) {  // those that are decoded and not shown too
+    ++stream.keys;
+    if (stream.keys == 2) stream.second_key = packet.pts;
+    stream.last_key = packet.pts;
+  }
   if (!packet.pts && !packet.dts) {
     ++stream.times_missing;
     return;

@@ -35,9 +35,14 @@ TEST(PacketScan, GathersTimesAndSizes) {
   EXPECT_EQ(*video.first_pts, microseconds(0));
   EXPECT_EQ(*video.end_pts, microseconds(133'333));
   EXPECT_EQ(video.largest_gap, microseconds(33'334));
+  EXPECT_EQ(video.keys, 1);
+  EXPECT_FALSE(video.second_key);
+  EXPECT_EQ(*video.last_key, microseconds(0));
   EXPECT_EQ(video.times_backwards + video.times_repeated + video.times_missing + video.empty_packets, 0);
   const PacketScan::Stream& audio = scan.streams()[1];
   EXPECT_EQ(audio.discarded, 1);
+  EXPECT_EQ(audio.keys, 2) << "one that is not shown can be decoded from";
+  EXPECT_EQ(*audio.second_key, microseconds(0));
   EXPECT_EQ(*audio.first_pts, microseconds(0));
   EXPECT_EQ(scan.unreadable_lines(), 0);
 }

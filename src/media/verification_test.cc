@@ -45,6 +45,9 @@ CheckReport Check(const std::string& path, const Expectation& expected, VerifyDe
   std::vector<DecodedWindow> windows;
   for (const VerifyCommand& command :
        BuildVerification(expected, {}, depth, expected.duration.value_or(MediaTime(0)))) {
+    if (command.after_scan && !WindowKnowing(scan, facts, command)) {
+      continue;
+    }
     const auto ran = Shared().Run(command.is_ffprobe ? "ffprobe" : "ffmpeg", command.arguments, path);
     if (command.where == "scan") {
       scan.Feed(ran.output);
@@ -54,8 +57,9 @@ CheckReport Check(const std::string& path, const Expectation& expected, VerifyDe
     } else {
       ProgressParser progress;
       progress.Feed(ran.progress);
-      DecodedWindow window{
-          .where = command.where, .frames = progress.current().frame, .errors = DecodeErrors(ran.errors)};
+      DecodedWindow window{.where = WindowKnowing(scan, facts, command).value_or(command.where),
+                           .frames = progress.current().frame,
+                           .errors = DecodeErrors(ran.errors)};
       window.clean = ran.status == 0 && window.errors.empty();
       windows.push_back(std::move(window));
     }
@@ -83,7 +87,33 @@ TEST(Verification, AcceptsAGoodClipAndSaysWhatWasRead) {
   const CheckReport report = Check(clip, Mp4({320, 240}, seconds(5), 150));
   EXPECT_TRUE(report.ok()) << report.FirstDifference();
   EXPECT_THAT(report.Summary(), testing::HasSubstr("packets read"));
-  EXPECT_THAT(report.Summary(), testing::HasSubstr("decoded head, middle and tail"));
+  EXPECT_THAT(report.Summary(), testing::HasSubstr("decoded all")) << "its tail begins at the only key picture";
+}
+
+TEST(Verification, WindowsThatShowNothingNewAreLeftOut) {
+  const auto decoded = [](const char* name, const std::string& encoder) {
+    const std::string clip = Shared().Make(name, Picture("320x240", "12") + Sound("12") + kH264 + encoder +
+                                                     " -c:a aac -map_metadata -1 -movflags +faststart");
+    const CheckReport report = Check(clip, Mp4({320, 240}, seconds(12), 360));
+    EXPECT_TRUE(report.ok()) << report.FirstDifference();
+    const std::string summary = report.Summary();
+    return summary.substr(summary.find("decoded"));
+  };
+  EXPECT_EQ(decoded("every_second.mp4", "-g 30"), "decoded head, middle and tail");
+  EXPECT_EQ(decoded("two.mp4", "-g 250 -sc_threshold 0"), "decoded head and tail");
+  EXPECT_EQ(decoded("one_key.mp4", "-g 1000 -sc_threshold 0"), "decoded all");
+  EXPECT_EQ(decoded("late.mp4", "-g 150 -sc_threshold 0"), "decoded head, middle and tail");
+}
+
+TEST(Verification, FindsDamageWhereAWindowWasLeftOut) {
+  const std::string clip =
+      Shared().Make("one_key_damaged.mp4", Picture("320x240", "12") + Sound("12") + kH264 +
+                                               "-g 1000 -sc_threshold 0 -c:a aac -movflags +faststart");
+  std::string bytes = test::ReadAll(clip);
+  const std::size_t at = bytes.find("mdat") + bytes.size() / 3;
+  for (std::size_t i = at; i < at + 400; ++i) bytes[i] = static_cast<char>(bytes[i] ^ 0x5a);
+  std::ofstream(clip, std::ios::binary) << bytes;
+  EXPECT_THAT(Check(clip, Mp4({320, 240}, seconds(12), 360)).FirstDifference(), testing::StartsWith("decoding all"));
 }
 
 TEST(Verification, FullDepthDecodesEveryFrame) {
