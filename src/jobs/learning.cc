@@ -59,14 +59,21 @@ void Learning::Correct(const media::Request& request, const media::MediaFacts& f
   });
 }
 
-std::size_t Learning::ToSkip(const media::Ladder& ladder, std::size_t failed) {
-  const std::size_t most = std::min(failed, ladder.plans.size() - 1);
-  for (std::size_t i = 0; i < most; ++i) {
-    if (ladder.plans[i].experience.killed > 0 && ladder.plans[i].experience.factor > 1) {
-      return i;
+std::size_t Learning::ToSkip(const media::Ladder& ladder, Bytes most, std::size_t failed) {
+  std::size_t skip = 0;
+  std::size_t left = failed + 1;
+  for (std::size_t i = 0; i < ladder.plans.size() && left > 0; ++i) {
+    const media::Plan& plan = ladder.plans[i];
+    if (plan.in_company || plan.forecast.needed > most) {
+      continue;
     }
+    skip = i;
+    if (plan.experience.killed > 0 && plan.experience.factor > 1) {
+      break;
+    }
+    --left;
   }
-  return most;
+  return failed > 0 ? skip : 0;
 }
 
 std::optional<Learning::Lesson> Learning::LessonOf(const media::Request& request, const media::MediaFacts& facts,

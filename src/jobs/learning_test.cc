@@ -227,17 +227,38 @@ TEST_F(LearningTest, WhatEveryPlanWasKilledAtIsTriedWithAllThereIs) {
 
 TEST_F(LearningTest, WhatFailedIsTriedAgainOnlyWithMoreRoom) {
   const auto formula = Formula();
-  EXPECT_EQ(Learning::ToSkip(Ladder(), 0), 0U);
-  EXPECT_EQ(Learning::ToSkip(Ladder(), 2), 2U);
-  EXPECT_EQ(Learning::ToSkip(Ladder(), 1000), formula.plans.size() - 1);
+  EXPECT_EQ(Learning::ToSkip(Ladder(), kPlenty, 0), 0U);
+  EXPECT_EQ(Learning::ToSkip(Ladder(), kPlenty, 2), 2U);
+  EXPECT_EQ(Learning::ToSkip(Ladder(), kPlenty, 1000), formula.plans.size() - 1);
   for (int i = 0; i < 3; ++i) {
     TeachPeak(formula.plans[0], 0.8);
   }
-  EXPECT_EQ(Learning::ToSkip(Ladder(), 2), 2U);
+  EXPECT_EQ(Learning::ToSkip(Ladder(), kPlenty, 2), 2U);
   TeachKill(formula.plans[1], formula.plans[1].forecast.lease);
-  EXPECT_EQ(Learning::ToSkip(Ladder(), 2), 2U) << "no longer leaner, so it is gone";
+  EXPECT_EQ(Learning::ToSkip(Ladder(), kPlenty, 2), 3U)
+      << "no longer leaner, so it is gone; one for company lies between";
   TeachKill(formula.plans[0], formula.plans[0].forecast.lease);
-  EXPECT_EQ(Learning::ToSkip(Ladder(), 2), 0U);
+  EXPECT_EQ(Learning::ToSkip(Ladder(), kPlenty, 2), 0U);
+}
+
+TEST_F(LearningTest, OneThatCanRunAloneIsLeftHoweverOftenItFailed) {
+  auto ladder = Formula();
+  ASSERT_GE(ladder.plans.size(), 2U);
+  ladder.plans.resize(2);
+  ladder.plans[1].in_company = true;
+  for (std::size_t failed = 0; failed < 4; ++failed) {
+    EXPECT_EQ(Learning::ToSkip(ladder, kPlenty, failed), 0U) << failed;
+  }
+}
+
+TEST_F(LearningTest, WhatNeverFittedIsNotCountedAsTried) {
+  const auto ladder = Formula();
+  const Bytes most = ladder.plans[3].forecast.needed;
+  const auto first = media::ChoosePlan(ladder, most);
+  ASSERT_TRUE(first);
+  const auto second = media::ChoosePlan(ladder, most, Learning::ToSkip(ladder, most, 1));
+  ASSERT_TRUE(second);
+  EXPECT_GT(*second, *first);
 }
 
 TEST_F(LearningTest, AWayForCompanyIsNotLostBecauseItNeverRan) {

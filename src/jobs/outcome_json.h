@@ -35,8 +35,7 @@ struct Promised {
 };
 std::optional<Promised> PromisedIn(const std::string& outcome);
 
-// How many plans at the head of the ladder to pass over: one for each failure that asks for a leaner one, and for
-// each time that the work was ended to make room.
+// How many attempts ask for a leaner plan now: those that failed so, and those that were ended to make room.
 int LeanerTries(const std::string& outcome);
 // How often it was tried again with a leaner plan after a failure, and how often after a pause.
 int FailedTries(const std::string& outcome);

@@ -389,11 +389,12 @@ class Run::Impl {
       return End(std::move(ladder).error());
     }
     account_.ladder = *std::move(ladder);
+    const Bytes most = world_.ledger.largest_possible();
     if (world_.learning != nullptr) {
-      world_.learning->Correct(*ask_.request, account_.source, world_.ledger.largest_possible(), account_.ladder);
+      world_.learning->Correct(*ask_.request, account_.source, most, account_.ladder);
     }
-    auto chosen = media::ChoosePlan(account_.ladder, world_.ledger.largest_possible(),
-                                    Learning::ToSkip(account_.ladder, ask_.plans_to_skip));
+    account_.skipped = Learning::ToSkip(account_.ladder, most, ask_.failed_before);
+    auto chosen = media::ChoosePlan(account_.ladder, most, account_.skipped);
     if (!chosen) {
       Error refusal = std::move(chosen).error();
       refusal = std::move(refusal).With("budget_bytes", world_.ledger.budget().count());

@@ -69,7 +69,7 @@ struct Ask {
   bool overwrite = false;
   media::VerifyDepth verify = media::VerifyDepth::kSample;
   bool digest = false;            // of the output, made while it is checked
-  std::size_t plans_to_skip = 0;  // at the head of the ladder, as far as it goes: what failed before
+  std::size_t failed_before = 0;  // attempts that ask for a leaner plan now, where there is one
   // How the two ends are opened; empty: by path, as this process may. Called once each, the input first.
   std::function<Result<store::Source>()> open_source{};
   std::function<Result<store::Target>(const store::Source&)> open_target{};
@@ -90,6 +90,7 @@ struct Account {
   media::MediaFacts source;
   media::Ladder ladder;
   std::optional<std::size_t> chosen;  // index into ladder.plans
+  std::size_t skipped = 0;            // of ladder.plans, left out for what failed before
   std::optional<Reason> reason;       // of what was granted last; while it works, of `chosen` (the way reason->way)
   Duration waited{};                  // of all steps so far, for what they were granted
   std::optional<Error> refusal;       // forecast only: why no plan fits

@@ -32,7 +32,7 @@ struct ServiceSettings {
   std::chrono::seconds keep_failed{24 * 3600};
   std::chrono::seconds keep_cancelled{24 * 3600};
   Bytes largest_input{};  // zero: no limit
-  int retries = 2;        // after memory, time-outs, stalls and crashes, each with a leaner plan
+  int retries = 2;        // after memory, time-outs, stalls and crashes, each with a leaner plan if there is one
   int infrastructure_retries = 8;
   std::chrono::seconds first_backoff{2};  // doubles, up to five minutes
   int deaths_until_parked = 2;            // of the daemon, without a word of farewell, while this job ran

@@ -27,7 +27,7 @@ std::string NextTry(const std::string& outcome, std::chrono::milliseconds pause,
     return ", time " + std::to_string(tries) + " of " + std::to_string(most);
   };
   return pause.count() == 0
-             ? "once more with a leaner plan" + times(FailedTries(outcome), settings.retries)
+             ? "once more, with a leaner plan if there is one" + times(FailedTries(outcome), settings.retries)
              : "once more in " + InSeconds(pause) + times(LaterTries(outcome), settings.infrastructure_retries);
 }
 
@@ -188,7 +188,7 @@ void JobService::Impl::Begin(ActiveJob& job) {
                 .output_path = job.stored.output.empty() ? job.stored.artifact : job.stored.output,
                 .overwrite = job.stored.overwrite,
                 .digest = true};
-  ask.plans_to_skip = static_cast<std::size_t>(LeanerTries(job.record.outcome));
+  ask.failed_before = static_cast<std::size_t>(LeanerTries(job.record.outcome));
   ask.open_source = [this, input = job.stored.input]() -> Result<store::Source> { return OpenInput(input); };
   ask.open_target = [this, id, stored = job.stored](const store::Source& source) {
     return stored.output.empty() ? parts_.artifacts.OpenTarget(id, stored.artifact)
@@ -258,9 +258,8 @@ void JobService::Impl::TellStart(ActiveJob& job, const Account& account) {
   }
   work_waits_.Add(account.reason->waited);
   const auto first = *account.chosen - account.reason->way;
-  const auto left_out = static_cast<std::size_t>(LeanerTries(job.record.outcome));
   const auto failed = [&](std::size_t way) {
-    return way < left_out ||
+    return way < account.skipped ||
            std::ranges::find(account.attempts, plans[way].name, &Attempt::plan) != account.attempts.end();
   };
   const Reason reason = InLadder(*account.reason, first, plans, parts_.ledger.largest_possible(), failed);

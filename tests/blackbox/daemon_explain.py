@@ -146,7 +146,7 @@ class Explained(DaemonCase):
             self.assertTrue({'failed', 'budget'} & {passed['why'] for passed in one['decision']['passed']}, one)
         self.assertEqual(job['decision'], decisions[-1]['note'])
         text = self.explain(job['id'])
-        for words in ('once more with a leaner plan, time 1 of 2', 'once more with a leaner plan, time 2 of 2', 'back in the queue: ', 'stopped at its limit',
+        for words in ('once more, with a leaner plan if there is one, time 1 of 2', 'once more, with a leaner plan if there is one, time 2 of 2', 'back in the queue: ', 'stopped at its limit',
                       'ran       attempt 3, ', 'failed: '):
             self.assertIn(words, text)
         self.assertEqual(text.count('; stopped at its limit'), len(runs), text)

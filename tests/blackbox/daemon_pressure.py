@@ -117,7 +117,9 @@ class Pressure(DaemonCase):
     def test_a_healthy_day(self):
         self.serve()
         memory = self.memory_of_daemon()
-        self.assertEqual((memory['level'], memory['held'], memory['uses'], memory['warnings'], memory['recommendations']), ('normal', False, [], [], []))
+        self.assertEqual((memory['level'], memory['held'], memory['uses'], memory['warnings']), ('normal', False, [], []))
+        if PATIENCE == 1:   # a sanitizer takes more than is set aside for the daemon, and that is told
+            self.assertEqual(memory['recommendations'], [])
         self.assertGreater(memory['machine']['total_bytes'], memory['machine']['available_bytes'])
         self.assertGreater(memory['tree_bytes'], MEBI)
         self.assertEqual([remedy['name'] for remedy in memory['remedies']],
