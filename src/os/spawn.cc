@@ -23,6 +23,7 @@
 
 #include "base/text.h"
 #include "os/clone.h"
+#include "os/file.h"
 
 namespace weir::os {
 namespace {
@@ -92,6 +93,16 @@ const char* Words(Step step) {
   return "start";
 }
 
+// Stock kernels hand out huge pages unasked, by which the same encode took 12 % more than forecast. x264 asks for
+// them, which makes it 2 % faster for 1 % more: what only Linux 6.18 and later can tell apart, by a flag that older
+// headers lack.
+constexpr long kExceptAdvised = 1L << 1;  // PR_THP_DISABLE_EXCEPT_ADVISED
+
+bool HugePagesUnasked() {
+  const auto mode = ReadSmallFile("/sys/kernel/mm/transparent_hugepage/enabled");
+  return !mode || mode->find("[always]") != std::string::npos;
+}
+
 struct Failure {
   Step step;
   int error;
@@ -125,6 +136,7 @@ struct Plan {
   int join_cgroup = -1;
   int enter_cgroup = -1;
   int landlock = -1;
+  bool huge_pages_unasked = false;
   const FilterProgram* seccomp = nullptr;
   const char* oom_score_adj = nullptr;
   std::size_t oom_score_adj_size = 0;
@@ -240,8 +252,9 @@ WEIR_IN_CHILD void DropCapabilities(int error_line) {
     ::syscall(SYS_write, score, plan.oom_score_adj, plan.oom_score_adj_size);
     ::syscall(SYS_close, score);
   }
-  // Stock kernels hand out huge pages unasked, by which the same encode took 12 % more than forecast.
-  ::syscall(SYS_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
+  if (::syscall(SYS_prctl, PR_SET_THP_DISABLE, 1, kExceptAdvised, 0, 0) != 0 && plan.huge_pages_unasked) {
+    ::syscall(SYS_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
+  }
   if (plan.nice != 0 && ::syscall(SYS_setpriority, PRIO_PROCESS, 0, plan.nice) != 0) Die(error_line, Step::kNice);
   if (plan.working_folder >= 0 && ::syscall(SYS_fchdir, plan.working_folder) != 0) Die(error_line, Step::kFolder);
   ArrangeDescriptors(plan, error_line, landlock);
@@ -429,6 +442,7 @@ Result<ChildHandle> Spawn(const ChildSpec& spec) {
       .join_cgroup = spec.join_cgroup,
       .enter_cgroup = -1,
       .landlock = spec.landlock,
+      .huge_pages_unasked = HugePagesUnasked(),
       .seccomp = spec.seccomp != nullptr && !spec.seccomp->empty() ? &filter : nullptr,
       .oom_score_adj = score.c_str(),
       .oom_score_adj_size = score.size(),
