@@ -422,6 +422,7 @@ def main():
     parser.add_argument("--threads", nargs="+", default=["1", "2", "auto", "sliced"], choices=["1", "2", "auto", "sliced"])
     parser.add_argument("--lean", nargs="+", default=list(LEAN), choices=list(LEAN))
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), choices=list(SIZES), help="lines of the clips")
+    parser.add_argument("--strict", action="store_true", help="fail when Weir is above a budget, or below 0.95 of the best at one")
     parser.add_argument("--out", help="everything as JSON")
     options = parser.parse_args()
     options.weir = str(pathlib.Path(options.weir).resolve())
@@ -469,6 +470,9 @@ def main():
             with open(options.out, "w") as file:
                 json.dump(result, file, indent=1)
         shutil.rmtree(folder, ignore_errors=True)
+    if options.strict and any("sampled" in row and (row["sampled"]["weir"]["memory"]["peak"] > row["budget"] or row["ratios"].get("weir", 0) < 0.95)
+                              for row in result["budgets"]):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

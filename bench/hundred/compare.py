@@ -8,7 +8,7 @@ preset, crf and sound, so many at a time and with so many threads each, and chec
 
 Every set-up is run --runs times, in rounds of one run each, every other round in reverse order; medians and ranges are
 printed. Where there are many set-ups, one short run of each first (a fifth of the jobs) decides which are worth the whole:
-those within 15 % of the best short run. --screen 0 leaves that out. A run with an output that is not whole (pictures, size,
+of those within 15 % of the best short run, the best few (--keep). --screen 0 leaves that out. A run with an output that is not whole (pictures, size,
 length) takes no part in "best".
 
 The timed runs carry no sampler. Memory is sampled (bench/sampler.py) in one run more of each set-up: of Weir with all jobs
@@ -17,7 +17,7 @@ once. Nobody wins by a worse picture unseen: bytes of all outputs, and SSIM and 
 each set-up (of Weir: of each plan that it took).
 
     bench/hundred/compare.py [--weir build/release/weir] [--jobs 100] [--seconds 10] [--memory 500M] [--size 1080x1920]
-                             [--runs 3] [--quick] [--others 2:1 1:auto ...] [--out result.json]
+                             [--runs 3] [--quick] [--others 2:1 1:auto ...] [--keep 5] [--strict] [--out result.json]
 
 Others are written P:T for `xargs -P P` with T threads (a number, or auto), and parallel:J:T:OPTION for `parallel -j J`
 with OPTION memfree=SIZE, memsuspend=SIZE (SIZE `tuned`: what is free now less the budget) or none.
@@ -225,6 +225,8 @@ def main():
     parser.add_argument("--quick", action="store_true", help="only the set-ups that can be best on two processors, twice")
     parser.add_argument("--others", nargs="*")
     parser.add_argument("--screen", type=int, default=5, help="short runs have this fraction of the jobs; 0: none")
+    parser.add_argument("--keep", type=int, default=5, help="at most so many set-ups go on after the short runs")
+    parser.add_argument("--strict", action="store_true", help="fail when Weir is above its budget, over 1.05 of the best, or not whole")
     parser.add_argument("--no-sampling", action="store_true", help="times only")
     parser.add_argument("--option", nargs="*", default=[], help="further words for weir serve, each as --option=WORD")
     parser.add_argument("--out", help="everything as JSON")
@@ -241,6 +243,7 @@ def main():
 
     folder = pathlib.Path(tempfile.mkdtemp(prefix="weir-bench-hundred-"))
     result = {"options": vars(options), "machine": measuring.machine(options.weir), "runs": {}, "short": {}, "sampled": {}}
+    failed = False
     try:
         bench = Bench(options, folder)
         first = "weir POST /v1/jobs" if options.size else "weir POST /video/crop"
@@ -264,7 +267,8 @@ def main():
                 result["short"][spec] = carry(spec, short)
                 tell(spec, result["short"][spec])
             whole = {spec: run["wall"] for spec, run in result["short"].items() if run["whole"] == short}
-            keep = [spec for spec in whole if whole[spec] <= 1.15 * min(whole.values())]
+            close = [spec for spec in whole if whole[spec] <= 1.15 * min(whole.values())]
+            keep = sorted(close, key=whole.get)[:options.keep]
         contenders = [first, *keep]
         results = result["runs"]
         for turn in range(runs):
@@ -324,6 +328,9 @@ def main():
                   f" bytes {statistics.median(run['bytes'] for run in weir) / statistics.median(run['bytes'] for run in fair[best]):.3f}")
         else:
             print("no ratio: " + ("weir did not make all outputs" if fair else "nobody else made all outputs"))
+        if options.strict and not (result.get("ratio", 9) <= 1.05 and all(run["whole"] == options.jobs for run in weir)
+                                   and result["sampled"].get(first, {}).get("memory", {"peak": 0})["peak"] <= budget):
+            failed = True
         noisy = [name_of(spec) for spec, rows in results.items() if any(run["foreign_cpus"] > 0.1 for run in rows)]
         if noisy:
             print("somebody else kept more than a tenth of a processor busy in runs of:", ", ".join(noisy))
@@ -332,6 +339,7 @@ def main():
             with open(options.out, "w") as file:
                 json.dump(result, file, indent=1)
         shutil.rmtree(folder, ignore_errors=True)
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":
