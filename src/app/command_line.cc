@@ -108,7 +108,7 @@ void AddOutputOptions(CLI::App& command, Words& words) {
   command.add_flag("--force", words.force, "Replace the output if it exists");
   command.add_option(
       "--verify", words.verify,
-      "sample (default): every packet, and decoding at head, middle and tail; full: decode everything");
+      "sample (default): every packet, and decoding at several places; full: decode everything");
 }
 
 template <typename T>

@@ -46,10 +46,10 @@ void AppendInput(Arguments& arguments, const InputLimits& limits, std::vector<st
   Append(arguments, {"-i", kInputUrl});
 }
 
-Arguments FfprobeOf(const InputLimits& limits, std::vector<std::string> entries) {
+Arguments FfprobeOf(const InputLimits& limits, std::vector<std::string> entries, std::vector<std::string> before) {
   Arguments arguments = {"-hide_banner", "-v", "error", "-max_alloc", std::to_string(limits.max_alloc.count())};
   Append(arguments, std::move(entries));
-  AppendInput(arguments, limits);
+  AppendInput(arguments, limits, std::move(before));
   return arguments;
 }
 
@@ -59,9 +59,15 @@ Arguments ProbeArguments(const InputLimits& limits) {
 
 // One process for both: starting one takes as much processor time as reading the packets of ten minutes (0.05 s).
 // A line for each packet, however many fields.
-Arguments FileScanArguments(const InputLimits& limits) {
-  return FfprobeOf(limits, {"-of", "json=compact=1", "-show_format", "-show_streams", "-show_entries",
-                            "packet=stream_index,pts_time,dts_time,duration_time,size,flags"});
+Arguments FileScanArguments(const InputLimits& limits, bool decode_key_pictures) {
+  std::string entries = "packet=stream_index,pts_time,dts_time,duration_time,size,flags";
+  Arguments before;
+  if (decode_key_pictures) {
+    entries += ":frame=stream_index";
+    before = {"-threads", "1", "-skip_frame:v", "nokey"};
+  }
+  return FfprobeOf(limits, {"-of", "json=compact=1", "-show_format", "-show_streams", "-show_entries", entries},
+                   std::move(before));
 }
 
 Bytes ProbeLease(Size largest, int bit_depth, MediaTime length) {

@@ -28,11 +28,12 @@ Arguments FfmpegStart(const InputLimits& limits);
 // this input ("-ss", "5", "-threads", "1").
 void AppendInput(Arguments& arguments, const InputLimits& limits, std::vector<std::string> before = {});
 // ffprobe of descriptor 3 under the limits; `entries` say what it prints ("-show_format", ...).
-Arguments FfprobeOf(const InputLimits& limits, std::vector<std::string> entries);
+Arguments FfprobeOf(const InputLimits& limits, std::vector<std::string> entries,
+                    std::vector<std::string> before = {});
 // What ParseProbe reads.
 Arguments ProbeArguments(const InputLimits& limits);
 // What PacketScan reads: all that ProbeArguments tell, and every packet.
-Arguments FileScanArguments(const InputLimits& limits);
+Arguments FileScanArguments(const InputLimits& limits, bool decode_key_pictures = false);
 
 // Resident peaks with 15 % margin, as measured with ffmpeg 5.1 on H.264, HEVC, VP9, PNG and JPEG from 0.2 to 50
 // megapixels: 52 MB of libraries, then memory per megapixel of the largest picture. Length adds 0.25 MB a minute

@@ -195,12 +195,20 @@ class Checker {
         frames >= expected_.min_frames && (!bounded || frames <= expected_.max_frames));
   }
 
+  // Of the picture, as the packets are marked.
+  [[nodiscard]] std::int64_t KeyPictures() const {
+    if (!found_.video) return 0;
+    const auto stream = std::ranges::find(scan_.streams(), found_.video->index, &PacketScan::Stream::index);
+    return stream != scan_.streams().end() ? stream->keys : 0;
+  }
+
   void Windows(const std::vector<DecodedWindow>& windows) {
     if (windows.empty()) Add("decoding", "at least a part", "nothing", false);
     for (const DecodedWindow& window : windows) {
       std::int64_t least = expected_.video ? 1 : 0;
       // Two pictures may be waiting for references that a cut has left behind.
       if (expected_.video && window.where == "all") least = std::max(least, expected_.min_frames - 2);
+      if (window.where == kKeyPictures) least = std::max(least, KeyPictures());
       std::string want = least > 0 ? "at least " + Counted(least, "frame", "frames") + ", no error" : "no error";
       std::string seen = expected_.video ? Counted(window.frames, "frame", "frames") + ", " : std::string();
       if (!window.errors.empty()) {

@@ -77,7 +77,8 @@ class PacketScan {
     std::int64_t keys = 0;               // key pictures, from which decoding can begin
     std::optional<MediaTime> second_key;
     std::optional<MediaTime> last_key;
-    MediaTime largest_gap{};  // between consecutive dts
+    std::int64_t decoded = 0;  // frames that came out of the decoder, where the scan had one
+    MediaTime largest_gap{};   // between consecutive dts
     std::uint64_t bytes = 0;
   };
   [[nodiscard]] const std::vector<Stream>& streams() const;
@@ -89,9 +90,12 @@ class PacketScan {
   std::unique_ptr<State> state_;
 };
 
+// Not a window: what the scan decodes beside reading the packets.
+inline constexpr char kKeyPictures[] = "key pictures";
+
 // One window of the output that was decoded.
 struct DecodedWindow {
-  std::string where;  // "head", "middle", "tail", "all"
+  std::string where;  // "head", "middle", "tail", "all", kKeyPictures
   std::int64_t frames = 0;
   std::string errors;  // DecodeErrors of the decoder's stderr; empty when clean
   bool clean = false;  // exit status 0 and no errors; CheckOutput holds `frames` against what was expected
@@ -120,7 +124,7 @@ bool MoovFirst(std::string_view front);
 
 enum class VerifyDepth : std::uint8_t { kSample, kFull };
 struct VerifyCommand {
-  std::string where;                   // "scan", or a window's name
+  std::string where;                   // "scan", kKeyPictures (a scan too), or a window's name
   bool is_ffprobe = false;             // else ffmpeg
   std::vector<std::string> arguments;  // after argv[0]; the file is descriptor 3, progress of decodes is descriptor 4
   Bytes lease;
@@ -130,8 +134,12 @@ struct VerifyCommand {
 };
 // The scan and decode windows for a file that must be `expected`, of that length. A file of known size which takes
 // little to decode is decoded whole: beside starting more processes it costs nothing, and every picture was seen.
+// Of a short one that was encoded here the scan decodes all key pictures, in place of the windows at head and middle.
 std::vector<VerifyCommand> BuildVerification(const Expectation& expected, const MediaFacts& source, VerifyDepth depth,
                                              MediaTime output_length, std::optional<Bytes> output_size = {});
+
+// What the scan decoded, and what the decoder said of it.
+DecodedWindow KeyPicturesOf(const PacketScan& scan, const MediaFacts& found, std::string_view complaints);
 
 // What a window is, now that the key pictures are known: another name ("all" for a tail from the first picture on),
 // or nullopt when its pictures are all in other windows.

@@ -29,6 +29,7 @@ struct Packet {
   bool discarded = false;  // before the edit list's start: decoded, never shown
   bool corrupt = false;
   bool key = false;
+  bool frame = false;  // no packet
 };
 
 // One line, `{ "stream_index": 0, "pts_time": "0.1", "dts_time": "N/A", "size": "1407", "flags": "K_" },`. No value
@@ -48,7 +49,9 @@ Packet Read(std::string_view line) {
     const std::size_t end = std::min(line.find_first_of(quoted ? "\"" : ", }"), line.size());
     const std::string_view value = line.substr(0, end);
     line.remove_prefix(std::min(end + 1, line.size()));
-    if (key == "stream_index") {
+    if (key == "type") {
+      packet.frame = value == "frame";
+    } else if (key == "stream_index") {
       packet.stream = ParseUnsigned(value);
     } else if (key == "pts_time") {
       packet.pts = Time(value);
@@ -88,7 +91,8 @@ void PacketScan::State::Line(std::string_view line) {
   const bool ends_list = text == "]" || text == "],";
   if (place == Place::kOutside || ends_list) {
     if (rest.size() + line.size() < kMostRest) rest.append(line).append("\n");
-    place = !ends_list && text == "\"packets\": [" ? Place::kPackets : Place::kOutside;
+    const bool begins = text == "\"packets\": [" || text == "\"packets_and_frames\": [";
+    place = !ends_list && begins ? Place::kPackets : Place::kOutside;
   } else if (place == Place::kSideData) {
     // Of a packet that was read; nobody asked for it.
     if (text == "] }" || text == "] },") place = Place::kPackets;
@@ -100,6 +104,11 @@ void PacketScan::State::Line(std::string_view line) {
 
 void PacketScan::State::PacketLine(std::string_view line) {
   const Packet packet = Read(line);
+  if (packet.frame && packet.stream) {
+    const auto of = std::ranges::find(streams, static_cast<int>(*packet.stream), &Stream::index);
+    if (of != streams.end()) ++of->decoded;
+    return;
+  }
   if (!packet.stream || !packet.size || *packet.stream > 1'000'000 || *packet.size > kMaxPacket) {
     ++unreadable;
     return;
