@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "os/machine.h"
 #include "os/ownership.h"
 #include "os/proc.h"
 
@@ -44,12 +45,9 @@ Overseer::Overseer(Parts parts, const GovernorSettings& settings, const jobs::Sc
       governor_(settings, Hands()),
       told_(parts_.clock.Now()),
       swept_(parts_.clock.Now()),
-      timer_(parts_.loop),
-      stalls_(parts_.loop) {
+      timer_(parts_.loop) {
   if (auto trigger = os::StallTrigger::Open()) {
-    trigger_.emplace(*std::move(trigger));
-    stalls_.assign(trigger_->fd());
-    AwaitStalls();
+    stalls_.emplace(parts_.loop, *std::move(trigger), [this] { Look(); });
   } else {
     log::Debug("the kernel will not say when the machine stalls: " + Describe(trigger.error()));
   }
@@ -57,12 +55,7 @@ Overseer::Overseer(Parts parts, const GovernorSettings& settings, const jobs::Sc
   LookNow();
 }
 
-Overseer::~Overseer() {
-  parts_.jobs.OnWork({});
-  if (trigger_) {
-    stalls_.release();  // the trigger closes it
-  }
-}
+Overseer::~Overseer() { parts_.jobs.OnWork({}); }
 
 GovernorHands Overseer::Hands() {
   return {.trim = [this] { return parts_.trim(); },
@@ -160,17 +153,6 @@ void Overseer::Await() {
       LookNow();
     }
   });
-}
-
-void Overseer::AwaitStalls() {
-  stalls_.async_wait(boost::asio::posix::stream_descriptor::wait_error,
-                     [this](const boost::system::error_code& error) {
-                       // Without an event the group is gone, and nothing comes any more.
-                       if (!error && trigger_->Fired()) {
-                         Look();
-                         AwaitStalls();
-                       }
-                     });
 }
 
 void Overseer::Sweep(SteadyTime now) {
