@@ -233,7 +233,8 @@ api::GovernanceHistory Overseer::history() const {
                             .level = memory::NameOf(used.level),
                             .reason = used.reason,
                             .freed = used.freed,
-                            .undone = used.undone});
+                            .undone = used.undone,
+                            .times = used.times});
   }
   for (std::size_t i = 0; i < memory::History::kPeriods.size(); ++i) {
     api::TreeSeries series{.period = memory::History::kPeriods[i], .points = {}};
