@@ -63,7 +63,7 @@ std::vector<memory::Remedy> Governor::Remedies() {
        .act = [this] { return hands_.suspend_youngest(pressure_.reason()) ? std::optional(Bytes()) : std::nullopt; },
        .settle = seconds(3),
        .undo = [this] { hands_.resume_suspended(); },
-       .applies = [this] { return last_.swap_free && *last_.swap_free >= kWorthOfSwap; }});
+       .applies = [this] { return last_.children_swap && last_.swap_free && *last_.swap_free >= kWorthOfSwap; }});
   remedies.push_back({.name = "end the youngest",
                       .from = Level::kCritical,
                       .act = [this] { return UnlessNothing(hands_.end_youngest(pressure_.reason())); },

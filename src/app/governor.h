@@ -40,8 +40,9 @@ struct GovernorHands {
 struct GovernorReading {
   memory::PressureReading pressure;
   std::optional<Bytes> swap_free;
-  memory::GrowthSample own;  // its time is filled in
-  TrackerReading tracker;    // its level is filled in
+  bool children_swap = false;  // pages of children may go there
+  memory::GrowthSample own;    // its time is filled in
+  TrackerReading tracker;      // its level is filled in
 };
 
 struct RemedyCount {

@@ -34,6 +34,7 @@ class GovernorTest : public ::testing::Test {
                          .machine_available = Bytes::Mib(8000),
                          .machine_total = Bytes::Mib(16000),
                          .stall_percent = 0.0};
+    reading_.children_swap = true;
     reading_.own = {.pss = Bytes::Mib(8), .heap_in_use = Bytes::Mib(2), .handles = 20, .threads = 3};
   }
 
@@ -95,6 +96,14 @@ TEST_F(GovernorTest, TheYoungestIsEndedLastAndSuspendedOnlyWhereThatHelps) {
   EXPECT_THAT(For(seconds(12)), ElementsAre("trim", "hold", "lower", "suspend", "end", "lower"));
   MachineHas(8000);
   EXPECT_THAT(For(seconds(10)), ElementsAre("lower", "resume", "release")) << "a level ends after its hold";
+}
+
+TEST_F(GovernorTest, NobodyStandsStillWherePagesOfChildrenAreNotSwapped) {
+  reading_.swap_free = Bytes::Mib(500);
+  reading_.children_swap = false;
+  MachineHas(100);
+  EXPECT_THAT(For(seconds(20)), ::testing::Not(Contains("suspend")));
+  EXPECT_EQ(governor_.counts()[4].uses, 0U);
 }
 
 TEST_F(GovernorTest, WhatWasDoneIsCountedWithWhatItFreed) {

@@ -91,6 +91,8 @@ GovernorReading Overseer::Read() const {
     reading.pressure.stall_percent = stall->full_percent;
   }
   reading.swap_free = machine.swap_free;
+  // Groups of children have none.
+  reading.children_swap = parts_.launcher.walls().cgroups.backend() == os::MemoryBackend::kRlimit;
 
   const auto counts = os::OwnCountsNow();
   reading.own = {
