@@ -104,8 +104,11 @@ GovernorReading Overseer::Read() const {
   tracker.handles = counts.descriptors;
   tracker.children = parts_.launcher.living();
   for (const auto& child : figures.running) {
-    tracker.running.push_back(
-        {.job = child.job, .recipe = child.recipe, .age = now - child.since, .quiet = now - child.advanced});
+    tracker.running.push_back({.job = child.job,
+                               .recipe = child.recipe,
+                               .age = now - child.since,
+                               .quiet = now - child.advanced,
+                               .waiting = child.lease.count() == 0 ? jobs::NameOf(child.wait.what) : ""});
     tracker.steps_waiting_for_memory += child.wait.what == jobs::WaitingFor::kMemory ? 1U : 0U;
   }
   tracker.own_memory = own;
