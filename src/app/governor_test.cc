@@ -138,7 +138,7 @@ TEST_F(GovernorTest, WhatFoundNothingToDoIsNeitherToldNorInForce) {
   EXPECT_GT(*governor_.next(), now_);
   // There are several now: what had nothing to do does it at once.
   several_ = true;
-  EXPECT_THAT(For(seconds(5)), ::testing::IsSupersetOf({"suspend", "end"}));
+  EXPECT_THAT(For(seconds(8)), ::testing::IsSupersetOf({"suspend", "end"}));
   EXPECT_EQ(counts[4].uses, 1U);
   EXPECT_EQ(counts[5].uses, 1U);
   MachineHas(8000);
