@@ -142,6 +142,12 @@ void Overseer::LookNow() {
   Await();
 }
 
+void Overseer::LookIfOld() {
+  if (!looked_ || parts_.clock.Now() - *looked_ >= kAtWork) {
+    LookNow();
+  }
+}
+
 void Overseer::Await() {
   const SteadyTime now = parts_.clock.Now();
   const bool busy = parts_.launcher.living() > 0 || governor_.pressure().level() > memory::Level::kNormal;

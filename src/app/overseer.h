@@ -45,6 +45,8 @@ class Overseer {
   void Look();
   // Now.
   void LookNow();
+  // Now, where the last look is a second old: for whoever sees its findings beside live numbers.
+  void LookIfOld();
 
   [[nodiscard]] api::Governance governance() const;
   [[nodiscard]] api::GovernanceHistory history() const;

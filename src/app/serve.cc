@@ -564,6 +564,7 @@ class Daemon {
                        .oom_kills = group->oom_kills};
     }
     if (overseer_.get() != nullptr) {
+      overseer_->LookIfOld();
       reading.governance = overseer_->governance();
     }
     reading.processes = world.launcher.living();
