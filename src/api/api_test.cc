@@ -586,12 +586,14 @@ TEST(System, WhatTheGovernorSaysIsPassedOn) {
   const auto& recommended = health.at("recommendations").as_array();
   ASSERT_EQ(recommended.size(), 1U);
   EXPECT_EQ(recommended[0].at("setting").as_string(), "memory.budget");
-  const auto memory = MemoryAsJson(found.View(), {.uses = {{.name = "sweep", .level = "high", .reason = "why"}},
-                                                  .series = {{.period = std::chrono::seconds(10)}}});
+  const auto memory =
+      MemoryAsJson(found.View(), {.uses = {{.name = "sweep", .level = "high", .reason = "why", .times = 3}},
+                                  .series = {{.period = std::chrono::seconds(10)}}});
   EXPECT_EQ(memory.at("level").as_string(), "high");
   EXPECT_TRUE(memory.at("since").is_null());
   EXPECT_TRUE(memory.at("machine").at("total_bytes").is_null()) << "what is not known is no zero";
-  EXPECT_EQ(memory.at("uses").as_array().size(), 1U);
+  ASSERT_EQ(memory.at("uses").as_array().size(), 1U);
+  EXPECT_EQ(memory.at("uses").as_array()[0].at("times").to_number<int>(), 3);
   EXPECT_EQ(memory.at("timeline").as_array()[0].at("period_seconds").to_number<double>(), 10);
 }
 
@@ -617,6 +619,7 @@ TEST(System, MetricsAreOfTheTextFormat) {
   figures.work_waits.Add(std::chrono::milliseconds(20));
   figures.work_waits.Add(std::chrono::seconds(2));
   figures.running.push_back({.job = "j", .wait = {.what = jobs::WaitingFor::kMemory}});
+  found.reading.governance.growth = {{.what = "handles", .per_hour = 30}};
   auto view = found.View();
   view.figures = figures;
   const std::string text = Metrics(view);
@@ -641,6 +644,8 @@ TEST(System, MetricsAreOfTheTextFormat) {
   EXPECT_EQ(values["weir_steps_waiting_for{reason=\"memory\"}"], "1");
   EXPECT_EQ(values["weir_steps_waiting_for{reason=\"disk\"}"], "0");
   EXPECT_EQ(values["weir_http_requests_failed_total"], "1");
+  EXPECT_EQ(values["weir_growth_findings{what=\"handles\"}"], "1");
+  EXPECT_EQ(values["weir_growth_findings{what=\"memory\"}"], "0");
   EXPECT_EQ(values["weir_http_recent_request_seconds{quantile=\"0.95\"}"], "0.25");
 }
 

@@ -1,6 +1,7 @@
 // Governance: what the governor of memory says of itself, in words and numbers, for answers. Values only.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -50,7 +51,8 @@ struct RemedyUse {
   std::string level;
   std::string reason;
   Bytes freed;
-  bool undone = false;  // its end
+  bool undone = false;    // its end
+  std::size_t times = 1;  // in a row, which freed nothing; the rest is of the last
 };
 struct TreePoint {
   WallTime at{};  // begin of the interval of which these are the highest

@@ -38,7 +38,8 @@ json::object MemoryAsJson(const SystemView& view, const GovernanceHistory& histo
                                 {"level", use.level},
                                 {"reason", jobs::Text(use.reason)},
                                 {"freed_bytes", use.freed.count()},
-                                {"undone", use.undone}});
+                                {"undone", use.undone},
+                                {"times", use.times}});
   }
   json::array growing;
   for (const auto& one : governance.growth) {

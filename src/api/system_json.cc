@@ -288,7 +288,13 @@ std::string Metrics(const SystemView& view) {
     Metric(text, "weir_growth_bytes_per_hour", "gauge", "Of the daemon's own memory.",
            *governance.growth_bytes_per_hour);
   }
-  const char* help = "Uses of remedies against pressure since the start.";
+  const char* help = "1 while it does not stop growing.";
+  for (const char* what : {"memory", "handles", "threads"}) {
+    const bool grows = std::ranges::find(governance.growth, what, &GrowthReading::what) != governance.growth.end();
+    Metric(text, "weir_growth_findings", "gauge", std::exchange(help, nullptr), grows ? 1 : 0,
+           std::string("{what=\"") + what + "\"}");
+  }
+  help = "Uses of remedies against pressure since the start.";
   for (const auto& remedy : governance.remedies) {
     Metric(text, "weir_relief_actions_total", "counter", std::exchange(help, nullptr),
            static_cast<double>(remedy.uses), "{remedy=\"" + remedy.name + "\"}");

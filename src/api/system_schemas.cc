@@ -43,7 +43,10 @@ void AddSystemSchemas(json::object& schemas) {
                                        {"level", Ref("Level")},
                                        {"reason", Text()},
                                        {"freed_bytes", Whole()},
-                                       {"undone", Described(Flag(), "Its end, where it is a state.")}})),
+                                       {"undone", Described(Flag(), "Its end, where it is a state.")},
+                                       {"times", Described(Whole(),
+                                                           "In a row, where they freed nothing; the rest is "
+                                                           "of the last time.")}})),
                           "The last ones, oldest first.")},
        {"growth", Object({{"bytes_per_hour",
                            Described(OrNull(Number(-1e12)), "Of the daemon's memory; null in the first hours.")},

@@ -338,11 +338,18 @@ class Commands {
   }
 
   Result<int> Top() const {
-    const auto look = [this] { return talk_.Ask(Method::kGet, "/v1/system"); };
     if (command_.json) {
-      WEIR_ASSIGN(const auto system, look());
+      WEIR_ASSIGN(const auto system, talk_.Ask(Method::kGet, "/v1/system"));
       return talk_.SayJson(system);
     }
+    const auto look = [this]() -> Result<boost::json::value> {
+      WEIR_ASSIGN(auto system, talk_.Ask(Method::kGet, "/v1/system"));
+      // A server before this one has none; whatever else is wrong shows with the next look.
+      if (auto memory = talk_.Ask(Method::kGet, "/v1/memory"); memory && system.is_object()) {
+        system.get_object()["pressure"] = *std::move(memory);
+      }
+      return system;
+    };
     return RunTop(look, streams_, command_.once);
   }
 

@@ -342,10 +342,11 @@ std::vector<Row> MakeRows() {
                                         "Work without progress for this long is worth a warning."),
                                   1, kYear),
                            &Config::stuck));
-  rows.push_back(InSeconds(Within(About("watch.over_age_seconds", kSeconds, "3600", "WEIR_OVER_AGE_SECONDS",
-                                        "--over-age", "Work that takes longer is worth a warning."),
-                                  1, kYear),
-                           &Config::over_age));
+  rows.push_back(
+      InSeconds(Within(About("watch.over_age_seconds", kSeconds, "3600", "WEIR_OVER_AGE_SECONDS", "--over-age",
+                             "A job that has had its slot for longer, waiting included, is worth a warning."),
+                       1, kYear),
+                &Config::over_age));
   rows.push_back(Texts(About("watch.over_age_of", kTexts, "[]", "WEIR_OVER_AGE_OF", "--over-age-of",
                              "The same for single recipes: \"crop=7200\"."),
                        &Config::over_age_of));

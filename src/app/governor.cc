@@ -13,6 +13,8 @@ using memory::Level;
 // Standing still frees nothing by itself: the kernel must be able to put its pages somewhere.
 constexpr Bytes kWorthOfSwap = Bytes::Mib(64);
 
+std::optional<Bytes> UnlessNothing(Bytes freed) { return freed.count() > 0 ? std::optional(freed) : std::nullopt; }
+
 }  // namespace
 
 Governor::Governor(const GovernorSettings& settings, GovernorHands hands)
@@ -52,22 +54,19 @@ std::vector<memory::Remedy> Governor::Remedies() {
                       .undo = [this] { hands_.hold(false); }});
   remedies.push_back({.name = "lower leases",
                       .from = Level::kHigh,
-                      .act = [this] { return hands_.lower_leases(); },
+                      .act = [this] { return UnlessNothing(hands_.lower_leases()); },
                       .settle = seconds(2),
                       .pause = seconds(5)});
-  remedies.push_back({.name = "suspend the youngest",
-                      .from = Level::kCritical,
-                      .act =
-                          [this] {
-                            hands_.suspend_youngest(pressure_.reason());
-                            return Bytes();
-                          },
-                      .settle = seconds(3),
-                      .undo = [this] { hands_.resume_suspended(); },
-                      .applies = [this] { return last_.swap_free && *last_.swap_free >= kWorthOfSwap; }});
+  remedies.push_back(
+      {.name = "suspend the youngest",
+       .from = Level::kCritical,
+       .act = [this] { return hands_.suspend_youngest(pressure_.reason()) ? std::optional(Bytes()) : std::nullopt; },
+       .settle = seconds(3),
+       .undo = [this] { hands_.resume_suspended(); },
+       .applies = [this] { return last_.children_swap && last_.swap_free && *last_.swap_free >= kWorthOfSwap; }});
   remedies.push_back({.name = "end the youngest",
                       .from = Level::kCritical,
-                      .act = [this] { return hands_.end_youngest(pressure_.reason()); },
+                      .act = [this] { return UnlessNothing(hands_.end_youngest(pressure_.reason())); },
                       .settle = seconds(3),
                       .pause = seconds(10)});
   for (const auto& remedy : remedies) {
@@ -86,7 +85,7 @@ void Governor::Count(const memory::Used& used) {
                            (used.undone ? "no more: " : "") + used.name +
                            (used.freed.count() > 0 ? ", which freed " + ToString(used.freed) : std::string());
   // What is mild and finds nothing is used again and again while work fills the budget as planned.
-  if (used.level >= Level::kHigh || used.undone) {
+  if ((used.level >= Level::kHigh && used.times == 1) || used.undone) {
     log::Info(line + ": " + used.reason);
   } else {
     log::Debug(line + ": " + used.reason);

@@ -31,17 +31,18 @@ struct GovernorHands {
   std::function<Bytes()> trim;   // caches in memory, and the allocator; what became free
   std::function<Bytes()> sweep;  // what is provably unused; what became free
   std::function<void(bool)> hold;
-  std::function<Bytes()> lower_leases;
-  std::function<bool(const std::string& why)> suspend_youngest;
+  std::function<Bytes()> lower_leases;                           // zero: none could be lowered
+  std::function<bool(const std::string& why)> suspend_youngest;  // false: there is none
   std::function<void()> resume_suspended;
-  std::function<Bytes(const std::string& why)> end_youngest;
+  std::function<Bytes(const std::string& why)> end_youngest;  // zero: there is none
 };
 
 struct GovernorReading {
   memory::PressureReading pressure;
   std::optional<Bytes> swap_free;
-  memory::GrowthSample own;  // its time is filled in
-  TrackerReading tracker;    // its level is filled in
+  bool children_swap = false;  // pages of children may go there
+  memory::GrowthSample own;    // its time is filled in
+  TrackerReading tracker;      // its level is filled in
 };
 
 struct RemedyCount {

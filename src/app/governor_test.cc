@@ -19,20 +19,22 @@ class GovernorTest : public ::testing::Test {
       : governor_({}, {.trim = [this] { return Did("trim", freed_); },
                        .sweep = [this] { return Did("sweep", Bytes()); },
                        .hold = [this](bool held) { static_cast<void>(Did(held ? "hold" : "release", Bytes())); },
-                       .lower_leases = [this] { return Did("lower", Bytes::Mib(20)); },
+                       .lower_leases = [this] { return Did("lower", lowered_); },
                        .suspend_youngest =
                            [this](const std::string&) {
                              static_cast<void>(Did("suspend", Bytes()));
-                             return true;
+                             return several_;
                            },
                        .resume_suspended = [this] { static_cast<void>(Did("resume", Bytes())); },
-                       .end_youngest = [this](const std::string&) { return Did("end", Bytes::Mib(200)); }}) {
+                       .end_youngest =
+                           [this](const std::string&) { return Did("end", several_ ? Bytes::Mib(200) : Bytes()); }}) {
     reading_.pressure = {.measured = Bytes::Mib(100),
                          .planned = Bytes::Mib(400),
                          .budget = Bytes::Mib(500),
                          .machine_available = Bytes::Mib(8000),
                          .machine_total = Bytes::Mib(16000),
                          .stall_percent = 0.0};
+    reading_.children_swap = true;
     reading_.own = {.pss = Bytes::Mib(8), .heap_in_use = Bytes::Mib(2), .handles = 20, .threads = 3};
   }
 
@@ -52,6 +54,8 @@ class GovernorTest : public ::testing::Test {
   void MachineHas(std::uint64_t mebibytes) { reading_.pressure.machine_available = Bytes::Mib(mebibytes); }
 
   Bytes freed_;
+  Bytes lowered_ = Bytes::Mib(20);
+  bool several_ = true;  // jobs work
   std::vector<std::string> done_;
   GovernorReading reading_;
   SteadyTime now_ = SteadyTime() + std::chrono::hours(1);
@@ -94,6 +98,14 @@ TEST_F(GovernorTest, TheYoungestIsEndedLastAndSuspendedOnlyWhereThatHelps) {
   EXPECT_THAT(For(seconds(10)), ElementsAre("lower", "resume", "release")) << "a level ends after its hold";
 }
 
+TEST_F(GovernorTest, NobodyStandsStillWherePagesOfChildrenAreNotSwapped) {
+  reading_.swap_free = Bytes::Mib(500);
+  reading_.children_swap = false;
+  MachineHas(100);
+  EXPECT_THAT(For(seconds(20)), ::testing::Not(Contains("suspend")));
+  EXPECT_EQ(governor_.counts()[4].uses, 0U);
+}
+
 TEST_F(GovernorTest, WhatWasDoneIsCountedWithWhatItFreed) {
   freed_ = Bytes::Kib(300);
   MachineHas(100);
@@ -107,6 +119,48 @@ TEST_F(GovernorTest, WhatWasDoneIsCountedWithWhatItFreed) {
   EXPECT_EQ(counts[5].uses, 1U);
   EXPECT_EQ(governor_.relief().history().back().name, "end the youngest");
   EXPECT_EQ(governor_.history().Samples(0, now_).back().highest.level, memory::Level::kCritical);
+}
+
+TEST_F(GovernorTest, WhatFoundNothingToDoIsNeitherToldNorInForce) {
+  several_ = false;
+  lowered_ = Bytes();
+  reading_.swap_free = Bytes::Mib(500);
+  MachineHas(100);
+  EXPECT_THAT(For(minutes(1)), Contains("suspend"));
+  const auto& counts = governor_.counts();
+  for (std::size_t remedy : {3U, 4U, 5U}) {
+    EXPECT_EQ(counts[remedy].uses, 0U) << counts[remedy].name;
+  }
+  for (const auto& used : governor_.relief().history()) {
+    EXPECT_THAT(used.name, ::testing::AnyOf("trim caches", "sweep", "begin nothing"));
+  }
+  ASSERT_TRUE(governor_.next());
+  EXPECT_GT(*governor_.next(), now_);
+  // There are several now: what had nothing to do does it at once.
+  several_ = true;
+  EXPECT_THAT(For(seconds(8)), ::testing::IsSupersetOf({"suspend", "end"}));
+  EXPECT_EQ(counts[4].uses, 1U);
+  EXPECT_EQ(counts[5].uses, 1U);
+  MachineHas(8000);
+  EXPECT_THAT(For(seconds(10)), Contains("resume"));
+}
+
+TEST_F(GovernorTest, NobodyIsResumedWhereNobodyStoodStill) {
+  several_ = false;
+  reading_.swap_free = Bytes::Mib(500);
+  MachineHas(100);
+  For(seconds(20));
+  MachineHas(8000);
+  EXPECT_THAT(For(seconds(10)), ::testing::Not(Contains("resume")));
+}
+
+TEST_F(GovernorTest, HoursOfRemediesDoNotPushOutWhatIsInForce) {
+  several_ = false;
+  MachineHas(1000);
+  For(std::chrono::hours(6));
+  const auto& history = governor_.relief().history();
+  EXPECT_LE(history.size(), Governor::kMostHistory);
+  EXPECT_THAT(history, Contains(::testing::Field(&memory::Used::name, "begin nothing")));
 }
 
 TEST_F(GovernorTest, WhatCannotBeReadChangesNothing) {

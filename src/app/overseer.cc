@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "os/machine.h"
 #include "os/ownership.h"
 #include "os/proc.h"
 
@@ -44,12 +45,9 @@ Overseer::Overseer(Parts parts, const GovernorSettings& settings, const jobs::Sc
       governor_(settings, Hands()),
       told_(parts_.clock.Now()),
       swept_(parts_.clock.Now()),
-      timer_(parts_.loop),
-      stalls_(parts_.loop) {
+      timer_(parts_.loop) {
   if (auto trigger = os::StallTrigger::Open()) {
-    trigger_.emplace(*std::move(trigger));
-    stalls_.assign(trigger_->fd());
-    AwaitStalls();
+    stalls_.emplace(parts_.loop, *std::move(trigger), [this] { Look(); });
   } else {
     log::Debug("the kernel will not say when the machine stalls: " + Describe(trigger.error()));
   }
@@ -57,12 +55,7 @@ Overseer::Overseer(Parts parts, const GovernorSettings& settings, const jobs::Sc
   LookNow();
 }
 
-Overseer::~Overseer() {
-  parts_.jobs.OnWork({});
-  if (trigger_) {
-    stalls_.release();  // the trigger closes it
-  }
-}
+Overseer::~Overseer() { parts_.jobs.OnWork({}); }
 
 GovernorHands Overseer::Hands() {
   return {.trim = [this] { return parts_.trim(); },
@@ -98,6 +91,8 @@ GovernorReading Overseer::Read() const {
     reading.pressure.stall_percent = stall->full_percent;
   }
   reading.swap_free = machine.swap_free;
+  // Groups of children have none.
+  reading.children_swap = parts_.launcher.walls().cgroups.backend() == os::MemoryBackend::kRlimit;
 
   const auto counts = os::OwnCountsNow();
   reading.own = {
@@ -109,8 +104,11 @@ GovernorReading Overseer::Read() const {
   tracker.handles = counts.descriptors;
   tracker.children = parts_.launcher.living();
   for (const auto& child : figures.running) {
-    tracker.running.push_back(
-        {.job = child.job, .recipe = child.recipe, .age = now - child.since, .quiet = now - child.advanced});
+    tracker.running.push_back({.job = child.job,
+                               .recipe = child.recipe,
+                               .age = now - child.since,
+                               .quiet = now - child.advanced,
+                               .waiting = child.lease.count() == 0 ? jobs::NameOf(child.wait.what) : ""});
     tracker.steps_waiting_for_memory += child.wait.what == jobs::WaitingFor::kMemory ? 1U : 0U;
   }
   tracker.own_memory = own;
@@ -144,6 +142,12 @@ void Overseer::LookNow() {
   Await();
 }
 
+void Overseer::LookIfOld() {
+  if (!looked_ || parts_.clock.Now() - *looked_ >= kAtWork) {
+    LookNow();
+  }
+}
+
 void Overseer::Await() {
   const SteadyTime now = parts_.clock.Now();
   const bool busy = parts_.launcher.living() > 0 || governor_.pressure().level() > memory::Level::kNormal;
@@ -160,17 +164,6 @@ void Overseer::Await() {
       LookNow();
     }
   });
-}
-
-void Overseer::AwaitStalls() {
-  stalls_.async_wait(boost::asio::posix::stream_descriptor::wait_error,
-                     [this](const boost::system::error_code& error) {
-                       // Without an event the group is gone, and nothing comes any more.
-                       if (!error && trigger_->Fired()) {
-                         Look();
-                         AwaitStalls();
-                       }
-                     });
 }
 
 void Overseer::Sweep(SteadyTime now) {
@@ -251,7 +244,8 @@ api::GovernanceHistory Overseer::history() const {
                             .level = memory::NameOf(used.level),
                             .reason = used.reason,
                             .freed = used.freed,
-                            .undone = used.undone});
+                            .undone = used.undone,
+                            .times = used.times});
   }
   for (std::size_t i = 0; i < memory::History::kPeriods.size(); ++i) {
     api::TreeSeries series{.period = memory::History::kPeriods[i], .points = {}};

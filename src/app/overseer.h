@@ -6,7 +6,6 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <memory>
@@ -16,9 +15,9 @@
 
 #include "api/governance.h"
 #include "app/governor.h"
+#include "app/stall_watch.h"
 #include "jobs/service.h"
 #include "memory/ledger.h"
-#include "os/machine.h"
 
 namespace weir::app {
 
@@ -46,6 +45,8 @@ class Overseer {
   void Look();
   // Now.
   void LookNow();
+  // Now, where the last look is a second old: for whoever sees its findings beside live numbers.
+  void LookIfOld();
 
   [[nodiscard]] api::Governance governance() const;
   [[nodiscard]] api::GovernanceHistory history() const;
@@ -54,7 +55,6 @@ class Overseer {
   GovernorHands Hands();
   GovernorReading Read() const;
   void Await();
-  void AwaitStalls();
   void TellStatus(SteadyTime now);
   void Sweep(SteadyTime now);
 
@@ -67,8 +67,7 @@ class Overseer {
   SteadyTime swept_{};
   std::string last_status_;
   boost::asio::steady_timer timer_;
-  std::optional<os::StallTrigger> trigger_;
-  boost::asio::posix::stream_descriptor stalls_;
+  std::optional<StallWatch> stalls_;
 };
 
 }  // namespace weir::app

@@ -528,12 +528,17 @@ class Daemon {
     session_->Sweep();
   }
 
+  // What the store's writer keeps goes a moment later, and is not in the answer.
   Bytes Trim() {
     const Bytes before = os::OwnPss();
     api_->LetGo();
+    const Bytes pages = store_->LetGo();
     AwaitIdle();
     os::TrimHeap();
-    return before - os::OwnPss();
+    const Bytes freed = before - os::OwnPss();
+    log::Debug("caches were let go: " + ToString(freed) + " less memory, " + ToString(pages) +
+               " of them of the database");
+    return freed;
   }
 
   api::SystemReading Reading() {
@@ -559,6 +564,7 @@ class Daemon {
                        .oom_kills = group->oom_kills};
     }
     if (overseer_.get() != nullptr) {
+      overseer_->LookIfOld();
       reading.governance = overseer_->governance();
     }
     reading.processes = world.launcher.living();

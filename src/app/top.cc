@@ -159,6 +159,47 @@ std::vector<std::string> Waits(const std::vector<const json::value*>& running) {
   return parts;
 }
 
+// What was done last about memory; "" when nothing was.
+std::string LastRemedy(const json::value& system) {
+  const auto uses = ListAt(system, {"pressure", "uses"});
+  if (uses.empty()) {
+    return {};
+  }
+  const auto& last = *uses.back();
+  // Of "2026-11-30T15:30:22.123Z".
+  const std::string time = TextAt(last, {"time"});
+  const std::string at = time.size() >= 19 ? " at " + Printable(time.substr(11, 8)) + " UTC" : "";
+  const auto freed = BytesAt(last, {"freed_bytes"});
+  return "last remedy" + at + ": " + (IsTrue(last, "undone") ? "no more: " : "") + Printable(TextAt(last, {"name"})) +
+         (freed && freed->count() > 0 ? ", which freed " + ToString(*freed) : "");
+}
+
+constexpr std::size_t kMostWarningsShown = 3;
+
+void PutPressure(std::vector<std::string>& lines, const json::value& system, unsigned columns) {
+  std::vector<std::string> parts;
+  if (const auto level = TextAt(system, {"memory", "level"}); !level.empty()) {
+    const auto reason = TextAt(system, {"memory", "reason"});
+    parts.push_back(Printable(level) + (reason.empty() ? "" : ": " + Printable(reason)));
+  }
+  if (const auto* pressure = At(system, {"pressure"}); pressure != nullptr && IsTrue(*pressure, "held")) {
+    parts.emplace_back("nothing new begins");
+  }
+  if (auto last = LastRemedy(system); !last.empty()) {
+    parts.push_back(std::move(last));
+  }
+  if (!parts.empty()) {
+    Put(lines, "pressure", parts, columns);
+  }
+  const auto warnings = ListAt(system, {"pressure", "warnings"});
+  for (std::size_t i = 0; i < std::min(warnings.size(), kMostWarningsShown); ++i) {
+    Put(lines, i == 0 ? "warnings" : "", {Printable(TextAt(*warnings[i], {}))}, columns);
+  }
+  if (warnings.size() > kMostWarningsShown) {
+    Put(lines, "", {std::to_string(warnings.size()) + " in all"}, columns);
+  }
+}
+
 }  // namespace
 
 std::string SystemAsText(const json::value& system, const Between& between, unsigned columns, unsigned rows) {
@@ -174,15 +215,13 @@ std::string SystemAsText(const json::value& system, const Between& between, unsi
                     Amount(system, {"memory", "budget_bytes"}));
   }
   Put(lines, "",
-      {Amount(system, {"memory", "available_bytes"}) + " available",
+      {"tree " + Amount(system, {"memory", "tree_bytes"}) + " of " + Amount(system, {"memory", "budget_bytes"}),
+       Amount(system, {"memory", "available_bytes"}) + " available",
        Amount(system, {"memory", "own_bytes"}) + " for weir itself (measured " +
            Amount(system, {"memory", "own_pss_bytes"}) + ")",
        "limit kept by " + KeptBy(system)},
       columns);
-  if (const auto level = TextAt(system, {"memory", "level"}); !level.empty()) {
-    const auto reason = TextAt(system, {"memory", "reason"});
-    Put(lines, "pressure", {Printable(level) + (reason.empty() ? "" : ": " + Printable(reason))}, columns);
-  }
+  PutPressure(lines, system, columns);
   Put(lines, "queue",
       {Count(system, {"queue", "waiting"}) + " of " + Count(system, {"queue", "limit"}) + " wait",
        Count(system, {"queue", "running"}) + " of " + Count(system, {"queue", "slots"}) + " slots taken",

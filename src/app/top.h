@@ -1,4 +1,5 @@
-// `weir top`: how a server does, once or once a second. Knows one document, that of GET /v1/system.
+// `weir top`: how a server does, once or once a second. Knows one document: that of GET /v1/system, in which that of
+// GET /v1/memory may be the member "pressure".
 #pragma once
 
 #include <boost/json/value.hpp>

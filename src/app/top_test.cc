@@ -72,6 +72,37 @@ TEST(Top, TheLevelOfPressureIsShownWhereThereIsOne) {
   EXPECT_THAT(SystemAsText(system, {}, 0, 0), Not(HasSubstr("pressure")));
 }
 
+TEST(Top, TheTreeIsShownBesideTheBudget) {
+  auto system = System();
+  EXPECT_THAT(SystemAsText(system, {}, 0, 0), HasSubstr("tree ? of 1.0 GiB"));
+  system.at("memory").as_object()["tree_bytes"] = 314572800;
+  EXPECT_THAT(SystemAsText(system, {}, 0, 0),
+              HasSubstr("\n          tree 300.0 MiB of 1.0 GiB, 502.0 MiB available"));
+}
+
+TEST(Top, WhatIsDoneAboutMemoryIsShown) {
+  auto system = System();
+  auto& memory = system.at("memory").as_object();
+  memory["level"] = "high";
+  memory["reason"] = "the machine has little";
+  system.as_object()["pressure"] = json::parse(R"({"held":false,"uses":[],"warnings":[]})");
+  EXPECT_THAT(SystemAsText(system, {}, 0, 0),
+              AllOf(HasSubstr("\npressure  high: the machine has little\n"), Not(HasSubstr("warnings"))));
+  system.as_object()["pressure"] = json::parse(R"({"held":true,
+    "uses":[{"time":"2026-11-30T15:30:21.000Z","name":"sweep","freed_bytes":0,"undone":false},
+            {"time":"2026-11-30T15:30:22.123Z","name":"trim caches\u001b","freed_bytes":3145728,"undone":false}],
+    "warnings":["job a is stuck","job b is stuck","job c is stuck","job d is stuck"]})");
+  const auto text = SystemAsText(system, {}, 0, 0);
+  EXPECT_THAT(
+      text,
+      AllOf(HasSubstr("high: the machine has little, nothing new begins, last remedy at 15:30:22 UTC: trim "
+                      "caches"),
+            HasSubstr(", which freed 3.0 MiB\n"), HasSubstr("\nwarnings  job a is stuck\n          job b is stuck\n"),
+            Not(HasSubstr("\x1b")), HasSubstr("\n          4 in all\n"), Not(HasSubstr("job d"))));
+  system.at("pressure").at("uses").as_array()[1].as_object()["undone"] = true;
+  EXPECT_THAT(SystemAsText(system, {}, 0, 0), HasSubstr("UTC: no more: trim caches"));
+}
+
 TEST(Top, RatesAreDifferencesBetweenTwoLooks) {
   const auto before = System(100);
   EXPECT_THAT(SystemAsText(System(150), {.before = &before, .seconds = 2}, 0, 0), HasSubstr("25.0 requests/s"));

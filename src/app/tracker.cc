@@ -58,12 +58,16 @@ std::vector<Warning> WarningsOf(const TrackerSettings& settings, const TrackerRe
   std::ranges::sort(oldest_first, std::ranges::greater(), &TrackedChild::age);
   for (const auto& child : oldest_first) {
     if (child.quiet >= settings.stuck) {
-      warn("stuck " + child.job, "job " + child.job + " has made no progress for " + Minutes(child.quiet) +
-                                     "; jobs.stall_seconds sets when such work is stopped");
+      warn("stuck " + child.job,
+           "job " + child.job + " has made no progress for " + Minutes(child.quiet) +
+               "; jobs.stall_seconds sets when an encoder is stopped for that; probes and checks "
+               "have limits of their own");
     }
     if (child.age >= OverAgeOf(settings, child.recipe)) {
-      warn("age " + child.job, "job " + child.job + " (" + child.recipe + ") has been at work for " +
-                                   Minutes(child.age) + "; jobs.timeout_seconds sets when work is stopped");
+      warn("age " + child.job, "job " + child.job + " (" + child.recipe + ") has had its slot for " +
+                                   Minutes(child.age) +
+                                   (child.waiting.empty() ? ", waiting included; jobs.timeout_seconds limits its work"
+                                                          : ", and waits for " + child.waiting));
     }
   }
   return warnings;

@@ -20,15 +20,16 @@ struct TrackerSettings {
   std::size_t most_handles = 1000;
   std::size_t most_children = 10;
   Duration stuck = std::chrono::minutes(10);     // without progress
-  Duration over_age = std::chrono::minutes(60);  // of one attempt
+  Duration over_age = std::chrono::minutes(60);  // of one attempt, waiting included
   std::map<std::string, Duration> over_age_of;   // by recipe, instead of `over_age`
 };
 
 struct TrackedChild {
   std::string job;
   std::string recipe;
-  Duration age{};    // of the attempt
-  Duration quiet{};  // since its last progress, standing still not counted
+  Duration age{};       // of the attempt: since it got its slot, with all that it waited and stood still
+  Duration quiet{};     // since its last progress; waiting and standing still not counted
+  std::string waiting;  // what its next step waits for: "memory"; "" when it does not
 };
 
 struct TrackerReading {

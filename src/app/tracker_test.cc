@@ -64,6 +64,22 @@ TEST(Tracker, ThresholdsAreWhereTheySay) {
   EXPECT_THAT(Keys(reading), ElementsAre("handles", "children", "memory", "stuck a", "age a"));
 }
 
+TEST(Tracker, NobodyIsSaidToWorkWhoWaitedForMostOfIt) {
+  auto reading = Healthy();
+  reading.running[0].age = minutes(61);
+  reading.running[0].quiet = minutes(11);
+  auto warnings = WarningsOf({}, reading);
+  ASSERT_EQ(warnings.size(), 2U);
+  EXPECT_THAT(warnings[0].text, HasSubstr("no progress for 11 min; jobs.stall_seconds sets when an encoder"));
+  EXPECT_EQ(warnings[1].text,
+            "job a (crop) has had its slot for 61 min, waiting included; jobs.timeout_seconds limits its work");
+  reading.running[0].quiet = {};
+  reading.running[0].waiting = "memory";
+  warnings = WarningsOf({}, reading);
+  ASSERT_EQ(warnings.size(), 1U);
+  EXPECT_EQ(warnings[0].text, "job a (crop) has had its slot for 61 min, and waits for memory");
+}
+
 TEST(Tracker, ARecipeMayHaveAnAgeOfItsOwn) {
   auto reading = Healthy();
   reading.running[0].age = minutes(90);

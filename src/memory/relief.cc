@@ -11,7 +11,7 @@ Relief::Relief(std::vector<Remedy> remedies, std::function<void(const Used&)> on
   for (Remedy& remedy : remedies) {
     remedy.settle = std::clamp(remedy.settle, Duration::zero(), kLongest);
     remedy.pause = std::clamp(remedy.pause, kLeastPause, kLongest);
-    entries_.push_back({.remedy = std::move(remedy), .last_use = std::nullopt});
+    entries_.push_back({.remedy = std::move(remedy)});
   }
 }
 
@@ -25,16 +25,18 @@ void Relief::Update(Level level, const std::string& reason, SteadyTime now) {
     if (const auto free_at = FreeAt(entry); !free_at || *free_at > now) {
       continue;
     }
-    if (entry.remedy.applies && !entry.remedy.applies()) {
+    const std::optional<Bytes> freed = entry.remedy.act ? entry.remedy.act() : Bytes();
+    if (!freed) {
+      entry.last_in_vain = now;
       continue;
     }
-    const Bytes freed = entry.remedy.act ? entry.remedy.act() : Bytes();
     entry.last_use = now;
+    entry.last_in_vain.reset();
     entry.in_force = entry.remedy.undo != nullptr;
     entry.used_this_round = true;
     position_ = (index + 1) % entries_.size();
     settled_ = now + entry.remedy.settle;
-    Tell(entry, freed, reason, now, false);
+    Tell(entry, *freed, reason, now, false);
   }
 }
 
@@ -49,10 +51,11 @@ std::optional<SteadyTime> Relief::next() const {
 }
 
 std::optional<SteadyTime> Relief::FreeAt(const Entry& entry) const {
-  if (level_ < entry.remedy.from || entry.in_force) {
+  if (level_ < entry.remedy.from || entry.in_force || (entry.remedy.applies && !entry.remedy.applies())) {
     return std::nullopt;
   }
-  return entry.last_use ? *entry.last_use + entry.remedy.pause : SteadyTime::min();
+  const SteadyTime rested = entry.last_use ? *entry.last_use + entry.remedy.pause : SteadyTime::min();
+  return entry.last_in_vain ? std::max(rested, *entry.last_in_vain + kRetry) : rested;
 }
 
 void Relief::UndoAndStartOver(const std::string& reason, SteadyTime now) {
@@ -78,13 +81,34 @@ void Relief::UndoAndStartOver(const std::string& reason, SteadyTime now) {
 void Relief::Tell(const Entry& entry, Bytes freed, const std::string& reason, SteadyTime now, bool undone) {
   Used used{
       .name = entry.remedy.name, .level = level_, .freed = freed, .reason = reason, .at = now, .undone = undone};
+  if (!history_.empty()) {
+    const Used& last = history_.back();
+    const bool again = last.name == used.name && last.level == used.level && !last.undone && !undone &&
+                       !entry.in_force && last.freed.count() == 0 && freed.count() == 0;
+    used.times = again ? last.times + 1 : 1;
+  }
   if (on_used_) {
     on_used_(used);
   }
-  history_.push_back(std::move(used));
-  if (history_.size() > most_history_) {
-    history_.pop_front();
+  Keep(std::move(used));
+}
+
+void Relief::Keep(Used used) {
+  if (used.times > 1) {
+    history_.back() = std::move(used);
+    return;
   }
+  history_.push_back(std::move(used));
+  if (history_.size() <= most_history_) {
+    return;
+  }
+  const auto holds = [this](const Used& use) {
+    return !use.undone && std::ranges::any_of(entries_, [&](const Entry& entry) {
+      return entry.in_force && entry.remedy.name == use.name && entry.last_use == use.at;
+    });
+  };
+  const auto past = std::ranges::find_if_not(history_, holds);
+  history_.erase(past == history_.end() ? history_.begin() : past);
 }
 
 }  // namespace weir::memory

@@ -248,7 +248,10 @@ TEST_P(ReliefPropertyTest, RulesHoldOnAnyWalk) {
     Duration pause;
     bool is_state;
     bool in_force = false;
+    bool applies = true;
+    bool idle = false;  // there is nothing for it to do
     std::optional<SteadyTime> last;
+    std::optional<SteadyTime> vain;
   };
   std::vector<Model> models;
   std::vector<Remedy> remedies;
@@ -256,32 +259,42 @@ TEST_P(ReliefPropertyTest, RulesHoldOnAnyWalk) {
   Level level = Level::kNormal;
   SteadyTime settled = SteadyTime::min();
   int uses = 0;
+  int tries = 0;
   const int count = 1 + below(6);
   for (int i = 0; i < count; ++i) {
     models.push_back({.from = static_cast<Level>(1 + below(3)),
                       .settle = milliseconds(below(4) * 500),
                       .pause = milliseconds(100 + below(8000)),
                       .is_state = below(2) == 0,
-                      .last = std::nullopt});
+                      .last = std::nullopt,
+                      .vain = std::nullopt});
   }
   for (std::size_t i = 0; i < models.size(); ++i) {
     Remedy remedy{.name = std::to_string(i),
                   .from = models[i].from,
-                  .act =
-                      [&, i] {
-                        Model& model = models[i];
-                        EXPECT_GE(level, model.from);
-                        EXPECT_GE(now, settled);
-                        EXPECT_FALSE(model.in_force);
-                        EXPECT_TRUE(!model.last || now - *model.last >= model.pause);
-                        model.last = now;
-                        model.in_force = model.is_state;
-                        settled = now + model.settle;
-                        ++uses;
-                        return Bytes(1);
-                      },
+                  .act = [&, i]() -> std::optional<Bytes> {
+                    Model& model = models[i];
+                    EXPECT_GE(level, model.from);
+                    EXPECT_GE(now, settled);
+                    EXPECT_FALSE(model.in_force);
+                    EXPECT_TRUE(model.applies);
+                    EXPECT_TRUE(!model.last || now - *model.last >= model.pause);
+                    EXPECT_TRUE(!model.vain || now - *model.vain >= Relief::kRetry);
+                    ++tries;
+                    if (model.idle) {
+                      model.vain = now;
+                      return std::nullopt;
+                    }
+                    model.vain.reset();
+                    model.last = now;
+                    model.in_force = model.is_state;
+                    settled = now + model.settle;
+                    ++uses;
+                    return Bytes(1);
+                  },
                   .settle = models[i].settle,
-                  .pause = models[i].pause};
+                  .pause = models[i].pause,
+                  .applies = [&, i] { return models[i].applies; }};
     if (models[i].is_state) {
       remedy.undo = [&, i] {
         EXPECT_TRUE(models[i].in_force);
@@ -299,19 +312,23 @@ TEST_P(ReliefPropertyTest, RulesHoldOnAnyWalk) {
     const std::optional<SteadyTime> next = relief.next();
     if (kind == 0 && next) {  // just before next() nothing happens, and at it something does
       if (*next - now > milliseconds(1)) {
-        const int before = uses;
+        const int before = tries;
         now = *next - milliseconds(1);
         relief.Update(level, "walk", now);
-        ASSERT_EQ(uses, before);
+        ASSERT_EQ(tries, before);
         ASSERT_EQ(relief.next(), next);
       }
-      const int before = uses;
+      const int before = tries;
       now = *next;
       relief.Update(level, "walk", now);
-      ASSERT_GT(uses, before);
+      ASSERT_GT(tries, before);
     } else {
       now += milliseconds(below(1500));
       level = static_cast<Level>(std::clamp(static_cast<int>(level) + below(3) - 1, 0, 3));
+      for (Model& model : models) {
+        model.applies = below(8) == 0 ? !model.applies : model.applies;
+        model.idle = below(8) == 0 ? !model.idle : model.idle;
+      }
       relief.Update(level, "walk", now);
     }
     ASSERT_TRUE(!relief.next() || *relief.next() > now);
@@ -319,7 +336,7 @@ TEST_P(ReliefPropertyTest, RulesHoldOnAnyWalk) {
     bool any = false;
     for (const Model& model : models) {
       ASSERT_FALSE(model.in_force && level < model.from);
-      any = any || (level >= model.from && !model.in_force);
+      any = any || (level >= model.from && !model.in_force && model.applies);
     }
     ASSERT_EQ(relief.next().has_value(), any);
     ASSERT_FALSE(HasFailure());
@@ -343,6 +360,69 @@ TEST(ReliefConditionTest, WhatDoesNotApplyIsPassedOverAndNotTold) {
   relief.Update(Level::kHigh, "why", start + std::chrono::seconds(1));
   EXPECT_EQ(used, std::vector<std::string>({"always", "sometimes"}))
       << "its pause did not begin before its first use";
+}
+
+TEST_F(ReliefTest, WhatDoesNotApplyIsNeverDue) {
+  bool applies = false;
+  auto suspend = Plain("suspend", Level::kHigh);
+  suspend.applies = [&] { return applies; };
+  Make({std::move(suspend), Plain("end", Level::kHigh, seconds(1), seconds(10))});
+  EXPECT_THAT(At(seconds(0), Level::kHigh), ElementsAre("end"));
+  EXPECT_EQ(relief_->next(), Time(seconds(10)));
+  applies = true;
+  EXPECT_THAT(At(seconds(2), Level::kHigh), ElementsAre("suspend"));
+}
+
+TEST_F(ReliefTest, WhatFindsNothingToDoWasNotUsedAndTheNextFollowsAtOnce) {
+  bool idle = true;
+  const auto unless_idle = [&](Remedy remedy) {
+    remedy.act = [&, act = std::move(remedy.act)]() -> std::optional<Bytes> { return idle ? std::nullopt : act(); };
+    return remedy;
+  };
+  Make({unless_idle(State("suspend", Level::kHigh)), Plain("end", Level::kHigh, seconds(1), seconds(10))});
+  EXPECT_THAT(At(seconds(0), Level::kHigh), ElementsAre("end"));
+  ASSERT_EQ(told_.size(), 1U);
+  EXPECT_EQ(relief_->next(), Time(Relief::kRetry));
+  EXPECT_THAT(At(seconds(1), Level::kHigh), IsEmpty());
+  EXPECT_EQ(relief_->next(), Time(seconds(2)));
+  EXPECT_THAT(At(seconds(2), Level::kNormal), IsEmpty()) << "it is not in force, so there is nothing to undo";
+  idle = false;
+  EXPECT_THAT(At(seconds(3), Level::kHigh), ElementsAre("suspend"));
+  EXPECT_THAT(At(seconds(4), Level::kNormal), ElementsAre("-suspend"));
+}
+
+TEST_F(ReliefTest, UsesInARowThatFreedNothingAreOne) {
+  freed_ = Bytes();
+  Make({Plain("trim", Level::kElevated, seconds(0), seconds(10))});
+  for (int use = 0; use < 5; ++use) {
+    At(seconds(10 * use), Level::kHigh);
+  }
+  ASSERT_EQ(relief_->history().size(), 1U);
+  EXPECT_EQ(relief_->history().back().times, 5U);
+  EXPECT_EQ(relief_->history().back().at, Time(seconds(40)));
+  EXPECT_EQ(told_.size(), 5U);
+  EXPECT_EQ(told_.back().times, 5U);
+  At(seconds(50), Level::kElevated);
+  freed_ = Bytes(1);
+  At(seconds(60), Level::kElevated);
+  At(seconds(70), Level::kElevated);
+  EXPECT_EQ(relief_->history().size(), 4U) << "another level, and uses that freed something";
+}
+
+TEST_F(ReliefTest, WhatIsInForceIsNotForgotten) {
+  Make({State("hold", Level::kHigh, seconds(0)), Plain("trim", Level::kElevated, seconds(0), seconds(1)),
+        Plain("sweep", Level::kElevated, seconds(0), seconds(1))},
+       4);
+  for (int use = 0; use < 50; ++use) {
+    At(seconds(use), Level::kHigh);
+  }
+  ASSERT_EQ(relief_->history().size(), 4U);
+  EXPECT_EQ(relief_->history().front().name, "hold");
+  At(seconds(50), Level::kElevated);
+  At(seconds(51), Level::kElevated);
+  for (const Used& used : relief_->history()) {
+    EXPECT_TRUE(used.name != "hold" || used.undone) << "its use is past now";
+  }
 }
 
 }  // namespace

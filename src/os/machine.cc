@@ -93,9 +93,9 @@ Result<StallTrigger> StallTrigger::Open(const std::string& path, Kind kind, micr
   return StallTrigger(std::move(fd));
 }
 
-bool StallTrigger::Fired() const {
-  pollfd waiting{fd_.get(), POLLPRI, 0};
-  return ::poll(&waiting, 1, 0) > 0 && (waiting.revents & POLLERR) == 0;
+bool StallTrigger::Gone() const {
+  pollfd waiting{fd_.get(), 0, 0};
+  return ::poll(&waiting, 1, 0) > 0 && (waiting.revents & POLLERR) != 0;
 }
 
 std::optional<GroupMemory> ReadGroupMemory(const std::string& group) {

@@ -46,14 +46,16 @@ class StallTrigger {
                                    std::chrono::microseconds stall = std::chrono::milliseconds(150),
                                    std::chrono::microseconds window = std::chrono::seconds(1));
 
+  // Any descriptor that says POLLPRI and POLLERR as one of the kernel's does: for tests.
+  explicit StallTrigger(UniqueFd fd) : fd_(std::move(fd)) {}
+
   // For poll with POLLPRI (Asio: wait_error, edge-triggered). Nothing is to be read from it: the next wait may begin
-  // at once. POLLERR means that the group is gone; nothing comes from it any more.
+  // at once. Each poll takes the event, so whoever has waited must not ask again whether there was one.
   [[nodiscard]] int fd() const { return fd_.get(); }
-  // Whether waiting is over because of an event; false: POLLERR, or nothing yet. Takes the event.
-  [[nodiscard]] bool Fired() const;
+  // POLLERR: the group is gone, and nothing comes any more; every wait is over at once then.
+  [[nodiscard]] bool Gone() const;
 
  private:
-  explicit StallTrigger(UniqueFd fd) : fd_(std::move(fd)) {}
   UniqueFd fd_;
 };
 

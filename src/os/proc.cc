@@ -17,7 +17,9 @@
 namespace weir::os {
 namespace {
 
-std::string ProcPath(pid_t pid, const char* name) { return "/proc/" + std::to_string(pid) + "/" + name; }
+std::string PathIn(const std::string& proc, pid_t pid, const char* name) {
+  return proc + "/" + std::to_string(pid) + "/" + name;
+}
 
 std::vector<std::string_view> Fields(std::string_view text) {
   std::vector<std::string_view> fields;
@@ -32,8 +34,8 @@ std::vector<std::string_view> Fields(std::string_view text) {
 }
 
 // The fields of /proc/PID/stat after the name, which may itself hold spaces and brackets: [0] is the state.
-std::optional<std::string> StatAfterName(pid_t pid) {
-  auto text = ReadSmallFile(ProcPath(pid, "stat"));
+std::optional<std::string> StatAfterName(pid_t pid, const std::string& proc) {
+  auto text = ReadSmallFile(PathIn(proc, pid, "stat"));
   if (!text) return std::nullopt;
   const std::size_t bracket = text->rfind(')');
   if (bracket == std::string::npos) return std::nullopt;
@@ -50,8 +52,8 @@ std::optional<std::uint64_t> NumberField(std::string_view text, std::string_view
 }
 
 // Appends the children of every thread of `pid`. False when the kernel does not list them.
-bool AppendChildren(pid_t pid, std::size_t limit, std::vector<pid_t>& tree) {
-  const std::string tasks = ProcPath(pid, "task");
+bool AppendChildren(pid_t pid, std::size_t limit, const std::string& proc, std::vector<pid_t>& tree) {
+  const std::string tasks = PathIn(proc, pid, "task");
   struct Close {
     void operator()(DIR* directory) const { ::closedir(directory); }
   };
@@ -74,17 +76,17 @@ bool AppendChildren(pid_t pid, std::size_t limit, std::vector<pid_t>& tree) {
   return true;
 }
 
-std::vector<pid_t> TreeByParents(pid_t root, std::size_t limit) {
+std::vector<pid_t> TreeByParents(pid_t root, std::size_t limit, const std::string& proc) {
   std::unordered_multimap<pid_t, pid_t> children;
   struct Close {
     void operator()(DIR* directory) const { ::closedir(directory); }
   };
-  const std::unique_ptr<DIR, Close> listing(::opendir("/proc"));
+  const std::unique_ptr<DIR, Close> listing(::opendir(proc.c_str()));
   if (listing) {
     while (const dirent* entry = ::readdir(listing.get())) {
       const auto pid = ParseUnsigned(entry->d_name);
       if (!pid) continue;
-      const auto stat = StatAfterName(static_cast<pid_t>(*pid));
+      const auto stat = StatAfterName(static_cast<pid_t>(*pid), proc);
       if (!stat) continue;
       const auto fields = Fields(*stat);
       const auto parent = fields.size() > 1 ? ParseUnsigned(fields[1]) : std::nullopt;
@@ -99,17 +101,23 @@ std::vector<pid_t> TreeByParents(pid_t root, std::size_t limit) {
   return tree;
 }
 
-bool Alive(pid_t pid) {
-  const auto stat = StatAfterName(pid);
+bool Alive(pid_t pid, const std::string& proc) {
+  const auto stat = StatAfterName(pid, proc);
   if (!stat) return false;
   const auto fields = Fields(*stat);
   return !fields.empty() && fields[0] != "Z" && fields[0] != "X";
 }
 
+Bytes PssOrResident(pid_t pid, const std::string& proc) {
+  if (const auto pss = ReadPss(pid, proc)) return *pss;
+  const auto memory = ReadStatm(pid, proc);
+  return memory ? memory->resident : Bytes();
+}
+
 }  // namespace
 
-std::optional<ProcessMemory> ReadStatm(pid_t pid) {
-  const auto text = ReadSmallFile(ProcPath(pid, "statm"), Bytes(256));
+std::optional<ProcessMemory> ReadStatm(pid_t pid, const std::string& proc) {
+  const auto text = ReadSmallFile(PathIn(proc, pid, "statm"), Bytes(256));
   if (!text) return std::nullopt;
   const auto fields = Fields(*text);
   if (fields.size() < 3) return std::nullopt;
@@ -123,8 +131,8 @@ std::optional<ProcessMemory> ReadStatm(pid_t pid) {
                        .anonymous = Bytes(*resident * page) - Bytes(*shared * page)};
 }
 
-std::optional<Bytes> ReadPss(pid_t pid) {
-  const auto text = ReadSmallFile(ProcPath(pid, "smaps_rollup"));
+std::optional<Bytes> ReadPss(pid_t pid, const std::string& proc) {
+  const auto text = ReadSmallFile(PathIn(proc, pid, "smaps_rollup"));
   if (!text) return std::nullopt;
   const auto pss = NumberField(*text, "Pss:");
   return pss ? std::optional(Bytes::Kib(*pss)) : std::nullopt;
@@ -148,36 +156,36 @@ Bytes HeapInUse() {
 
 void TrimHeap() { ::malloc_trim(0); }
 
-Bytes OwnPss() { return ReadPss(::getpid()).value_or(Bytes()); }
+Bytes OwnPss(const std::string& proc) { return PssOrResident(::getpid(), proc); }
 
-std::vector<pid_t> Tree(pid_t root, std::size_t limit) {
-  if (limit == 0 || !Alive(root)) return {};
+std::vector<pid_t> Tree(pid_t root, std::size_t limit, const std::string& proc) {
+  if (limit == 0 || !Alive(root, proc)) return {};
   std::vector<pid_t> tree{root};
   for (std::size_t i = 0; i < tree.size(); ++i) {
-    if (!AppendChildren(tree[i], limit, tree)) {
-      tree = TreeByParents(root, limit);
+    if (!AppendChildren(tree[i], limit, proc, tree)) {
+      tree = TreeByParents(root, limit, proc);
       break;
     }
   }
-  std::erase_if(tree, [](pid_t pid) { return !Alive(pid); });
+  std::erase_if(tree, [&](pid_t pid) { return !Alive(pid, proc); });
   return tree;
 }
 
-Bytes TreePss(pid_t root) {
+Bytes TreePss(pid_t root, const std::string& proc) {
   Bytes total;
-  for (const pid_t pid : Tree(root)) total += ReadPss(pid).value_or(Bytes());
+  for (const pid_t pid : Tree(root, 1000, proc)) total += PssOrResident(pid, proc);
   return total;
 }
 
-std::optional<Bytes> StorageWritten(pid_t pid) {
-  const auto text = ReadSmallFile(ProcPath(pid, "io"));
+std::optional<Bytes> StorageWritten(pid_t pid, const std::string& proc) {
+  const auto text = ReadSmallFile(PathIn(proc, pid, "io"));
   if (!text) return std::nullopt;
   const auto bytes = NumberField(*text, "write_bytes:");
   return bytes ? std::optional(Bytes(*bytes)) : std::nullopt;
 }
 
-std::optional<std::uint64_t> CpuTicks(pid_t pid) {
-  const auto stat = StatAfterName(pid);
+std::optional<std::uint64_t> CpuTicks(pid_t pid, const std::string& proc) {
+  const auto stat = StatAfterName(pid, proc);
   if (!stat) return std::nullopt;
   const auto fields = Fields(*stat);
   // utime and stime are fields 14 and 15 of the whole line, the state is field 3.
@@ -189,10 +197,10 @@ std::optional<std::uint64_t> CpuTicks(pid_t pid) {
   return (*user + *system) * 100 / per_second;
 }
 
-Result<Bytes> AvailableMemory() {
-  WEIR_ASSIGN(const std::string text, ReadSmallFile("/proc/meminfo"));
+Result<Bytes> AvailableMemory(const std::string& proc) {
+  WEIR_ASSIGN(const std::string text, ReadSmallFile(proc + "/meminfo"));
   const auto kib = NumberField(text, "MemAvailable:");
-  if (!kib) return Fail(ErrorCode::kSystem, "/proc/meminfo does not say how much memory is available");
+  if (!kib) return Fail(ErrorCode::kSystem, proc + "/meminfo does not say how much memory is available");
   return Bytes::Kib(*kib);
 }
 

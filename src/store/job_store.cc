@@ -130,6 +130,7 @@ class SqliteJobStore final : public JobStore {
                    std::function<void(Result<Committed>)> done) override {
     writer_->SubmitBatch({.record = std::move(batch), .inserts = std::move(inserts)}, std::move(done));
   }
+  Bytes LetGo() override;
   void Flush() override { writer_->Flush(); }
   [[nodiscard]] Status CheckWhole() const override;
 
@@ -173,6 +174,11 @@ class SqliteJobStore final : public JobStore {
   Database reader_;
   Statements sql_;
 };
+
+Bytes SqliteJobStore::LetGo() {
+  writer_->LetGo();
+  return reader_.LetGo();
+}
 
 std::int64_t Limit(std::size_t limit) {
   return static_cast<std::int64_t>(std::clamp<std::size_t>(limit, 1, kMostRows));

@@ -152,6 +152,9 @@ class JobStore {
   // kInternal (no jobs, or one that is not kInsert).
   virtual void CommitBatch(BatchRecord batch, std::vector<Change> inserts,
                            std::function<void(Result<Committed>)> done) = 0;
+  // Owner's thread. Copies of what is on disk that are kept only to be read again go: those of the reads now, whose
+  // size is returned, those of the writer's thread soon, when it has written what waits.
+  virtual Bytes LetGo() { return {}; }
   // Blocks until everything handed in is on disk, or was refused. For shutdown; answers are posted as always.
   virtual void Flush() = 0;
   // Reads the whole file and says kDamaged where its structure is broken. Takes about a second for 100,000 jobs. Any

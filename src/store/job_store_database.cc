@@ -231,6 +231,15 @@ Result<bool> Database::RunCheckpoint(Checkpoint checkpoint) {
   return true;
 }
 
+Bytes Database::LetGo() {
+  const auto used = [] {
+    return Bytes(static_cast<std::uint64_t>(std::max<sqlite3_int64>(0, sqlite3_memory_used())));
+  };
+  const Bytes before = used();
+  sqlite3_db_release_memory(handle_.get());
+  return before - std::min(before, used());
+}
+
 void Database::RollBack() {
   if (in_transaction()) {
     sqlite3_exec(handle_.get(), "ROLLBACK", nullptr, nullptr, nullptr);

@@ -82,6 +82,8 @@ class Database {
   [[nodiscard]] std::int64_t last_row() const { return sqlite3_last_insert_rowid(handle_.get()); }
   // Pages in the log after the last commit of this connection.
   [[nodiscard]] int log_pages() const { return *log_pages_; }
+  // Pages and texts that are kept only because they may be read again. By how much memory is less.
+  Bytes LetGo();
   enum class Checkpoint : std::uint8_t { kPassive, kRestart };
   // False when readers are in the way.
   Result<bool> RunCheckpoint(Checkpoint checkpoint);

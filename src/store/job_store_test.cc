@@ -29,6 +29,30 @@ TEST(JobState, NamesGoBothWays) {
   EXPECT_EQ(JobStateOf(""), std::nullopt);
 }
 
+TEST_F(JobStoreTest, WhatIsOnlyKeptToBeReadAgainCanBeHadBack) {
+  ASSERT_TRUE(CommitBatch(MakeBatch(), Inserts(500, 2000)));
+  const auto numbers = Numbers({});
+  ASSERT_THAT(numbers, SizeIs(500));
+  store_->Flush();
+  const Bytes before = JobStore::MemoryInUse();
+  const Bytes of_reads = store_->LetGo();
+  EXPECT_GT(of_reads, Bytes::Kib(300));
+  store_->Flush();
+  EXPECT_LT(JobStore::MemoryInUse() + of_reads + Bytes::Kib(300), before) << "the writer's as well";
+  EXPECT_EQ(Numbers({}), numbers);
+  ASSERT_TRUE(Commit(Insert(MakeJob())));
+  // Between changes that wait, and at the end.
+  for (int i = 0; i < 50; ++i) {
+    store_->Commit(Insert(MakeJob(i)), [](const Result<Committed>& result) { EXPECT_TRUE(result); });
+    store_->LetGo();
+  }
+  store_->Flush();
+  owner_.RunWaiting();
+  EXPECT_THAT(Numbers({}), SizeIs(551));
+  store_->LetGo();
+  store_.reset();
+}
+
 TEST_F(JobStoreTest, EveryFieldComesBackAlsoAfterReopening) {
   JobRecord job = MakeJob(3);
   job.request = std::string("{\"zero\":\"\0'; DROP TABLE jobs; --\"}", 34);

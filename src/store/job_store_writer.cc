@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "os/proc.h"
 
 namespace weir::store {
 namespace {
@@ -182,9 +183,15 @@ void Writer::HandIn(Waiting waiting) {
 
 void Writer::Flush() {
   const MutexLock lock(mutex_);
-  while (unwritten_ > 0) {
+  while (unwritten_ > 0 || lets_go_) {
     written_.Wait(mutex_);
   }
+}
+
+void Writer::LetGo() {
+  const MutexLock lock(mutex_);
+  lets_go_ = true;
+  handed_in_.NotifyOne();
 }
 
 void Writer::Post(std::vector<Answer> answers) {
@@ -206,10 +213,10 @@ void Writer::Loop() {
     std::vector<Waiting> taken;
     {
       const MutexLock lock(mutex_);
-      while (waiting_.empty() && !closing_) {
+      while (waiting_.empty() && !closing_ && !lets_go_) {
         handed_in_.Wait(mutex_);
       }
-      if (waiting_.empty()) {
+      if (waiting_.empty() && closing_) {
         return;
       }
       std::size_t changes = 0;
@@ -219,6 +226,14 @@ void Writer::Loop() {
         taken.push_back(std::move(waiting_.front()));
         waiting_.pop_front();
       }
+    }
+    if (taken.empty()) {
+      database_.LetGo();
+      os::TrimHeap();
+      const MutexLock lock(mutex_);
+      lets_go_ = false;
+      written_.NotifyAll();
+      continue;
     }
     Results results = Write(taken);
     std::vector<Answer> answers;

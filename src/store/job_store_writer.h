@@ -39,6 +39,8 @@ class Writer {
   void Submit(Change change, Done done);
   void SubmitBatch(Batch batch, Done done);
   void Flush();
+  // What the thread's connection keeps only to read it again goes, when nothing waits; Flush waits for that as well.
+  void LetGo();
 
  private:
   struct Waiting {
@@ -101,6 +103,7 @@ class Writer {
   Bytes unwritten_size_ WEIR_GUARDED_BY(mutex_);
   bool beyond_ WEIR_GUARDED_BY(mutex_) = false;  // one of them was taken above the bounds
   bool closing_ WEIR_GUARDED_BY(mutex_) = false;
+  bool lets_go_ WEIR_GUARDED_BY(mutex_) = false;         // was asked to
   std::vector<Answer> dropped_ WEIR_GUARDED_BY(mutex_);  // destroyed by the owner's thread
   std::thread thread_;
 };

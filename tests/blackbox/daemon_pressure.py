@@ -1,6 +1,7 @@
 """Memory while jobs run: leases that fall when others wait, pressure, and what is done about it."""
 import os
 import signal
+import socket
 import threading
 import time
 import unittest
@@ -181,6 +182,20 @@ class Pressure(DaemonCase):
         notes = [event['data'].get('note', '') for event in self.daemon.events('/v1/jobs/%s/events' % second, headers={'Last-Event-ID': '0'})]
         self.assertTrue(any('to make room' in note for note in notes), notes)
         self.act(first, 'cancel')
+
+    def test_warnings_are_as_new_as_the_numbers_beside_them(self):
+        self.serve('--most-handles', '60')
+        self.assertEqual(self.daemon.get('/api/diagnostics/resources').json['warnings'], [])
+        callers = [socket.create_connection(('127.0.0.1', self.daemon.port)) for _ in range(60)]
+        try:
+            def told():
+                return self.daemon.get('/api/diagnostics/resources').json['warnings']
+            # At rest the daemon itself looks every 30 s only.
+            self.assertTrue(wait_until(lambda: 'watch.most_handles' in ' '.join(told()), 5 * PATIENCE), told())
+        finally:
+            for caller in callers:
+                caller.close()
+        self.assertTrue(wait_until(lambda: told() == [], 5 * PATIENCE), told())
 
     def test_thresholds_that_do_not_rise_are_refused(self):
         done = self.weir('config', 'check', '--high-percent', '60')
