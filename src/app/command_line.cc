@@ -106,9 +106,8 @@ void AddCommonOptions(CLI::App& command, Words& words) {
 
 void AddOutputOptions(CLI::App& command, Words& words) {
   command.add_flag("--force", words.force, "Replace the output if it exists");
-  command.add_option(
-      "--verify", words.verify,
-      "sample (default): every packet, and decoding at several places; full: decode everything");
+  command.add_option("--verify", words.verify,
+                     "sample (default): every packet, and decoding at several places; full: decode everything");
 }
 
 template <typename T>

@@ -37,9 +37,9 @@ class Learning {
   void Correct(const media::Request& request, const media::MediaFacts& facts, Bytes most,
                media::Ladder& ladder) const;
 
-  // How many plans at the head of a corrected ladder to leave out when so many `failed` before: of those that fit into
-  // `most` and may run alone, one for each, but never the last; none from the first one on that a kill has given more
-  // room since.
+  // How many plans at the head of a corrected ladder to leave out when so many `failed` before: of those that fit
+  // into `most` and may run alone, one for each, but never the last; none from the first one on that a kill has given
+  // more room since.
   static std::size_t ToSkip(const media::Ladder& ladder, Bytes most, std::size_t failed);
 
   struct Lesson {
