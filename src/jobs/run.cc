@@ -420,9 +420,11 @@ class Run::Impl {
               .disk = plan().forecast.output_reserve,
               .disk_name = store::DiskOf(*target_),
               .disk_free = [target = target_] { return store::FreeSpace(*target); }};
-    // After a kill at the limit the leaner plan gets the room of the one before it as well.
-    const Bytes least =
-        std::max(whole_lease_, account_.attempts.empty() ? Bytes() : account_.attempts.back().forecast.lease);
+    // After a kill at the limit the leaner plan gets the room of the one before it as well, or what a budget that was
+    // lowered since leaves of it.
+    const Bytes least = std::min(
+        std::max(whole_lease_, account_.attempts.empty() ? Bytes() : account_.attempts.back().forecast.lease),
+        world_.ledger.largest_possible());
     for (std::size_t i = *account_.chosen; i < account_.ladder.plans.size(); ++i) {
       const media::Plan& way = account_.ladder.plans[i];
       need.ways.push_back({.memory = std::max(way.forecast.needed, least),
