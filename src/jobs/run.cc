@@ -508,7 +508,6 @@ class Run::Impl {
       return End(*std::move(failure));
     }
     account_.work_time = world_.clock.Now() - work_started_;
-    lease_ = {};
     Verify();
   }
 
@@ -602,10 +601,22 @@ class Run::Impl {
     if (paused_) {
       verification_->Pause(true);
     }
-    WithMemory({.ways = {{.memory = verification_->needed()}}}, [this](std::size_t) {
-      Digest();
-      verification_->Start(std::move(lease_));
-    });
+    const Bytes needed = verification_->needed();
+    if (lease_.size() < needed) {
+      lease_ = {};
+      return WithMemory({.ways = {{.memory = needed}}}, [this](std::size_t) { Check(); });
+    }
+    // What is done is not lost to a budget that has become too low for asking anew.
+    lease_.ShrinkTo(needed);
+    if (!EndedByCancel()) {
+      world_.admission.GoOn(ask_.job, needed);
+      Check();
+    }
+  }
+
+  void Check() {
+    Digest();
+    verification_->Start(std::move(lease_));
   }
 
   // Beside the checks, which read the same file.

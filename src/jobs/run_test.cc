@@ -260,6 +260,24 @@ TEST_F(RunTest, AKilledChildWhoseRoomABudgetOfNowHasNoMoreLeavesWhatThereIsToThe
   EXPECT_LT(ended->account.attempts[1].forecast.lease, ended->account.attempts[0].forecast.lease);
 }
 
+TEST_F(RunTest, WhatIsDoneIsCheckedWithTheLeaseOfTheWorkWhateverTheBudgetIsNow) {
+  std::optional<Outcome> outcome;
+  RunHooks hooks;
+  hooks.on_phase = [&](Phase phase, const Account&) {
+    if (phase == Phase::kVerifying) {
+      ledger_->SetBudget(Bytes::Mib(20));
+    }
+  };
+  JobRun run(MakeWorld(Bytes::Mib(400)), CropTo("out.mp4"), std::move(hooks),
+             [&](Outcome ended) { outcome = std::move(ended); });
+  const auto ended = Finish(run, outcome);
+  ASSERT_TRUE(ended);
+  ASSERT_TRUE(ended->status) << Describe(ended->status.error());
+  EXPECT_TRUE(ended->account.checks.ok());
+  EXPECT_EQ(ledger_->leased(), Bytes());
+  EXPECT_EQ(Left(), std::set<std::string>({"out.mp4"}));
+}
+
 TEST_F(RunTest, AForecastStartsNothingButTheProbe) {
   std::optional<Outcome> outcome;
   auto ask = CropTo("");

@@ -350,6 +350,7 @@ void Scheduler::Shrunk(const std::string& id, Bytes by) { impl_->needs().Shrunk(
 bool Scheduler::WantsMemory() const { return impl_->needs().WantsMemory(); }
 std::optional<std::string> Scheduler::NextStart() { return impl_->NextStart(); }
 Status Scheduler::Ask(Need need) { return impl_->Ask(std::move(need)); }
+void Scheduler::GoOn(const std::string& id) { impl_->needs().GoOn(id); }
 void Scheduler::Withdraw(const std::string& id) { impl_->needs().Withdraw(id); }
 std::optional<std::pair<std::string, Result<Grant>>> Scheduler::NextGrant() { return impl_->NextGrant(); }
 std::optional<SteadyTime> Scheduler::NextChange() const { return impl_->NextChange(); }

@@ -23,10 +23,10 @@
 // best of those that fit. No work begins while the processors are busy with others: it would end no sooner and take
 // their memory. Without a number of processors, the first way that fits is taken.
 //
-// Disk. What granted steps may write stays reserved on its disk until Remove, Withdraw or the job's next Ask (also
-// when part of it is written already: careful, never short). Steps that wait for disk keep no memory from others, and
-// steps that wait for memory keep no disk; one that has waited for disk beyond `patience` is not passed by others on
-// that disk.
+// Disk. What granted steps may write stays reserved on its disk until Remove, Withdraw, GoOn or the job's next Ask
+// (also when part of it is written already: careful, never short). Steps that wait for disk keep no memory from
+// others, and steps that wait for memory keep no disk; one that has waited for disk beyond `patience` is not passed
+// by others on that disk.
 #pragma once
 
 #include <chrono>
@@ -193,6 +193,9 @@ class Scheduler {
   // and it still does not fit, with "required_bytes", "available_bytes" and "reserve_bytes"; kConflict without a slot
   // or when asking already.
   Status Ask(Need need);
+  // The job's step is over, and the next one goes on with the lease that it has: its work and its disk reservation
+  // end as by Ask.
+  void GoOn(const std::string& id);
   // Takes back what a job asks for, and ends its disk reservation; a lease that it has is its own.
   void Withdraw(const std::string& id);
   // Of those that the work of jobs is to keep busy; zero when their number is not known.

@@ -218,6 +218,11 @@ Need SchedulerNeeds::Take(Line::iterator waiting) {
   return need;
 }
 
+void SchedulerNeeds::GoOn(const std::string& job) {
+  EndReservation(job);
+  EndWork(job);
+}
+
 void SchedulerNeeds::Withdraw(const std::string& job) {
   expected_.erase(job);
   paused_.erase(job);

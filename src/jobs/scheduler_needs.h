@@ -38,6 +38,7 @@ class SchedulerNeeds {
   [[nodiscard]] bool WantsMemory() const;
   // The job does not ask already. Errors: kOverBudget, kDiskFull, kInternal when there is no way.
   Status Ask(Need need, SteadyTime claim, SteadyTime now);
+  void GoOn(const std::string& job);
   void Withdraw(const std::string& job);  // also ends its reservation
   // `in_line`: jobs that will come after those that have slots.
   std::optional<std::pair<std::string, Result<Grant>>> Next(SteadyTime now, std::size_t in_line);

@@ -412,6 +412,37 @@ TEST_F(SchedulerTest, WhileHeldWhatGoesOnEndsAndThenOneAtATimeGoesOn) {
   EXPECT_EQ(Start(), "e");
 }
 
+TEST_F(SchedulerTest, AStepThatGoesOnWithTheLeaseOfTheWorkWorksNoMore) {
+  Settings({.slots = 2, .processors = 2});
+  Enqueue("a");
+  Enqueue("b");
+  Start();
+  Start();
+  const auto ask = [&](const std::string& job) {
+    return scheduler_->Ask({.job = job,
+                            .work = true,
+                            .ways = {{.memory = Bytes(100), .processors = 2}},
+                            .disk = Bytes(6000),
+                            .disk_name = "disk",
+                            .disk_free = [this] { return Bytes(free_["disk"]); }});
+  };
+  ASSERT_TRUE(ask("a"));
+  EXPECT_EQ(GrantNext(), "a0");
+  EXPECT_EQ(scheduler_->IdleProcessors(), 0);
+  scheduler_->SetPaused("a", true);
+  ASSERT_TRUE(ask("b"));
+  EXPECT_EQ(GrantNext(), "");
+  EXPECT_EQ(scheduler_->ReasonOf("b"), WaitingFor::kDisk);
+  scheduler_->GoOn("a");
+  EXPECT_EQ(GrantNext(), "b0");
+  EXPECT_EQ(ledger_.lease_count(), 2U);
+  scheduler_->SetPaused("a", false);
+  EXPECT_EQ(scheduler_->IdleProcessors(), 0) << "those of b";
+  scheduler_->GoOn("b");
+  EXPECT_EQ(scheduler_->IdleProcessors(), 2);
+  scheduler_->GoOn("gone");
+}
+
 TEST_F(SchedulerTest, WhatALeaseGivesBackIsPlannedWith) {
   Settings({.slots = 2, .patience = seconds(1000), .processors = 2});
   Enqueue("a");

@@ -733,5 +733,6 @@ Status JobService::Ask(Need need, std::function<void(Result<Grant>)> granted) {
   return impl_->Ask(std::move(need), std::move(granted));
 }
 void JobService::Withdraw(const std::string& job) { impl_->Withdraw(job); }
+void JobService::GoOn(const std::string& job, Bytes lease) { impl_->GoOn(job, lease); }
 
 }  // namespace weir::jobs

@@ -78,6 +78,7 @@ class JobService::Impl {
 
   Status Ask(Need need, std::function<void(Result<Grant>)> granted);
   void Withdraw(const std::string& job);
+  void GoOn(const std::string& job, Bytes lease);
 
  private:
   // Calls back from the loop, never from inside the call.

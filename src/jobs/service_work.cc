@@ -55,6 +55,16 @@ void JobService::Impl::Withdraw(const std::string& job) {
   }
 }
 
+void JobService::Impl::GoOn(const std::string& id, Bytes lease) {
+  scheduler_.GoOn(id);
+  if (ActiveJob* job = book_.Find(id)) {
+    job->lease = lease;
+    job->resident = {};
+    job->advanced = parts_.clock.Now();
+  }
+  TakeTurn();
+}
+
 // --- Turns
 
 void JobService::Impl::TakeTurn() {
