@@ -80,9 +80,11 @@ class Run::Impl {
   }
 
   [[nodiscard]] bool working() const { return working_ && child_ && !cancelled_; }
-  [[nodiscard]] bool MayGiveBack() const { return working_ && child_ && !lowered_ && !keeps_its_lease_; }
+  [[nodiscard]] bool MayGiveBack() const {
+    return working_ && child_ && !lowered_ && !lowering_refused_ && !keeps_its_lease_;
+  }
 
-  Bytes GiveBack() {
+  Bytes GiveBack(const std::string& why) {
     if (!MayGiveBack() || paused_) {
       return {};
     }
@@ -95,15 +97,16 @@ class Run::Impl {
     if (left + kWorthGivingBack > had) {
       return {};
     }
-    lowered_ = true;
-    had_lease_ = had;
     if (const auto lowered = child_->LowerMemoryLimit(left); !lowered) {
       log::Warning("the lease of job " + ask_.job + " stays as it is: " + Describe(lowered.error()));
+      lowering_refused_ = true;
       return {};
     }
+    lowered_ = true;
+    had_lease_ = had;
     lease_.ShrinkTo(left);
     Note("gave back " + ToString(had - left) + " of its lease of " + ToString(had) + ": it needs " + ToString(*peak) +
-         ", and other work waits for memory");
+         ", and " + why);
     return had - left;
   }
 
@@ -468,6 +471,7 @@ class Run::Impl {
     passed_forecast_ = false;
     working_ = true;
     lowered_ = false;
+    lowering_refused_ = false;
     process::Hooks hooks;
     hooks.on_progress = [this](std::string_view bytes) { return Progressed(bytes); };
     StartChild(order, std::move(hooks), [this](const process::ChildReport& report) { Worked(report); });
@@ -767,12 +771,13 @@ class Run::Impl {
   bool probe_was_squeezed_ = false;
   bool answer_too_long_ = false;
   bool sampled_ = false;
-  bool working_ = false;          // child_ does the work, not a look at something
-  bool lowered_ = false;          // it has given back
-  Bytes had_lease_;               // before that
-  bool keeps_its_lease_ = false;  // and must not again
-  Bytes whole_lease_;             // which it has had then
-  std::size_t our_fault_ = 0;     // attempts that were killed because of it
+  bool working_ = false;           // child_ does the work, not a look at something
+  bool lowered_ = false;           // it has given back
+  bool lowering_refused_ = false;  // it was to, in vain
+  Bytes had_lease_;                // before that
+  bool keeps_its_lease_ = false;   // and must not again
+  Bytes whole_lease_;              // which it has had then
+  std::size_t our_fault_ = 0;      // attempts that were killed because of it
   bool digesting_ = false;
   bool settle_after_digest_ = false;
   std::optional<Error> digest_error_;
@@ -799,7 +804,7 @@ void Run::Start() { impl_->Start(); }
 void Run::Cancel(Error why) { impl_->Cancel(std::move(why)); }
 void Run::Pause() { impl_->Pause(true); }
 void Run::Resume() { impl_->Pause(false); }
-Bytes Run::GiveBack() { return impl_->GiveBack(); }
+Bytes Run::GiveBack(const std::string& why) { return impl_->GiveBack(why); }
 bool Run::working() const { return impl_->working(); }
 bool Run::MayGiveBack() const { return impl_->MayGiveBack(); }
 

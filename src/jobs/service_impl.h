@@ -124,7 +124,7 @@ class JobService::Impl {
   void TakeTurn();
   void Turn();
   void GiveOut();
-  Bytes TakeBack();
+  Bytes TakeBack(const std::string& why);
   [[nodiscard]] bool MayTakeBack() const;
   ActiveJob* Youngest(bool standing_too);
   void Rule(ActiveJob& job) const;

@@ -11,10 +11,10 @@ void JobService::Impl::SetHeld(bool held) {
 }
 
 // What working children hold and do not need.
-Bytes JobService::Impl::TakeBack() {
+Bytes JobService::Impl::TakeBack(const std::string& why) {
   Bytes all;
   for (auto& [id, job] : book_.awake()) {
-    const Bytes back = job.run ? job.run->GiveBack() : Bytes();
+    const Bytes back = job.run ? job.run->GiveBack(why) : Bytes();
     if (back.count() > 0) {
       scheduler_.Shrunk(id, back);
       job.lease -= back;
@@ -31,7 +31,7 @@ bool JobService::Impl::MayTakeBack() const {
 }
 
 Bytes JobService::Impl::GiveBack() {
-  const Bytes back = TakeBack();
+  const Bytes back = TakeBack("memory is short");
   if (back.count() > 0) {
     TakeTurn();
   }

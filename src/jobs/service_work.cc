@@ -82,7 +82,7 @@ void JobService::Impl::Turn() {
   }
   GiveOut();
   // Only when somebody waits for it: taking back what nobody wants is risk without use.
-  if (scheduler_.WantsMemory() && TakeBack().count() > 0) {
+  if (scheduler_.WantsMemory() && TakeBack("other work waits for memory").count() > 0) {
     GiveOut();
   }
   forecasts_.Serve();
