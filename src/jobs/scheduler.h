@@ -145,8 +145,8 @@ struct Wait {
   Bytes available;                  // kMemory, kDisk: beside reservations and reserve
   double all = 0;                   // kSlot: slots, kProcessor: processors
   double idle = 0;                  // of those
-  // Who has it. kSlot, kDrain: jobs with slots. kPressure: either these or steps at work, whichever the job is of.
-  // kMemory: leases. kDisk: steps with reservations. kProcessor: steps at work.
+  // Who has it. kSlot, kDrain: jobs with slots. kPressure: either those that are not paused or steps at work,
+  // whichever the job is of. kMemory: leases. kDisk: steps with reservations. kProcessor: steps at work.
   std::size_t holders = 0;
   // kTime: the end of the pause. kMemory, kDisk: until then others may pass, and the way that is waited for is the
   // best one; from then on any that fits.
@@ -179,7 +179,8 @@ class Scheduler {
   void SetPaused(const std::string& id, bool paused);
   void SetDraining(bool draining);  // no slots are given while true
   [[nodiscard]] bool draining() const;
-  // While held, no slot is given as long as a job has one, and no work begins beside other work that is not paused:
+  // While held, no slot is given as long as a job that is not paused has one, and no work begins beside other work
+  // that is not paused:
   // what goes on may end, and then one at a time goes on.
   void SetHeld(bool held);
   [[nodiscard]] bool held() const;

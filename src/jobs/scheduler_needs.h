@@ -51,6 +51,7 @@ class SchedulerNeeds {
   // When the next one runs out of patience.
   [[nodiscard]] std::optional<SteadyTime> NextChange(SteadyTime now) const;
   [[nodiscard]] std::size_t size() const { return line_.size(); }
+  [[nodiscard]] std::size_t paused() const { return paused_.size(); }
   [[nodiscard]] std::uint64_t passed() const { return passed_; }
 
  private:

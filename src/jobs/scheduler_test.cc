@@ -412,6 +412,27 @@ TEST_F(SchedulerTest, WhileHeldWhatGoesOnEndsAndThenOneAtATimeGoesOn) {
   EXPECT_EQ(Start(), "e");
 }
 
+TEST_F(SchedulerTest, WhileHeldWhoIsPausedWithASlotKeepsNobodyFromGettingOne) {
+  Settings({.slots = 3});
+  for (const char* id : {"a", "b", "c"}) {
+    Enqueue(id);
+  }
+  EXPECT_EQ(Start(), "a");
+  scheduler_->SetHeld(true);
+  EXPECT_EQ(Start(), "");
+  scheduler_->SetPaused("a", true);
+  EXPECT_EQ(scheduler_->ReasonOf("b"), WaitingFor::kSlot);
+  EXPECT_EQ(Start(), "b");
+  EXPECT_EQ(Start(), "") << "one at a time goes on";
+  EXPECT_EQ(scheduler_->WaitOf("c").what, WaitingFor::kPressure);
+  EXPECT_EQ(scheduler_->WaitOf("c").holders, 1U);
+  scheduler_->Remove("b");
+  scheduler_->SetPaused("a", false);
+  EXPECT_EQ(Start(), "");
+  scheduler_->Remove("a");
+  EXPECT_EQ(Start(), "c");
+}
+
 TEST_F(SchedulerTest, AStepThatGoesOnWithTheLeaseOfTheWorkWorksNoMore) {
   Settings({.slots = 2, .processors = 2});
   Enqueue("a");

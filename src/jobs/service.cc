@@ -442,7 +442,6 @@ void JobService::Impl::Pause(const std::string& id, bool paused, Answer answer) 
   }
   job->record.paused = paused;
   job->record.updated = parts_.clock.WallNow();
-  scheduler_.SetPaused(id, paused);
   Rule(*job);
   if (stopping_) {
     GoBackIfPaused(*job);

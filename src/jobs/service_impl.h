@@ -127,7 +127,9 @@ class JobService::Impl {
   Bytes TakeBack(const std::string& why);
   [[nodiscard]] bool MayTakeBack() const;
   ActiveJob* Youngest(bool standing_too);
-  void Rule(ActiveJob& job) const;
+  void Rule(ActiveJob& job);
+  void GoOn(ActiveJob& job, const std::string& note);
+  void KeepOneGoing();
   Place PlaceOf(const store::JobRecord& record) const;
   void Launch(const std::string& id);
   void LaunchAgain(const std::string& id);

@@ -77,6 +77,7 @@ void JobService::Impl::TakeTurn() {
 }
 
 void JobService::Impl::Turn() {
+  KeepOneGoing();
   while (auto id = scheduler_.NextStart()) {
     Launch(*id);
   }
