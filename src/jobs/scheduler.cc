@@ -350,6 +350,7 @@ bool Scheduler::held() const { return impl_->needs().held(); }
 double Scheduler::IdleProcessors() const { return impl_->needs().IdleProcessors(); }
 void Scheduler::Shrunk(const std::string& id, Bytes by) { impl_->needs().Shrunk(id, by); }
 bool Scheduler::WantsMemory() const { return impl_->needs().WantsMemory(); }
+bool Scheduler::KeepsMemory() const { return impl_->needs().KeepsMemory(); }
 std::optional<std::string> Scheduler::NextStart() { return impl_->NextStart(); }
 Status Scheduler::Ask(Need need) { return impl_->Ask(std::move(need)); }
 void Scheduler::GoOn(const std::string& id) { impl_->needs().GoOn(id); }

@@ -205,6 +205,8 @@ class Scheduler {
   void Shrunk(const std::string& id, Bytes by);
   // As of the last NextGrant: whether a step waits for memory that others hold.
   [[nodiscard]] bool WantsMemory() const;
+  // As of the last NextGrant: whether what comes back is kept for a step that is out of patience.
+  [[nodiscard]] bool KeepsMemory() const;
   // The next decision that can be made now, with the job it is for; nullopt when none. An error is kDiskFull as by
   // Ask, of a need that waited for the reservations of others, which are gone now without making it fit, or
   // kOverBudget as by Ask, of one that fits the ledger's budget no more. Either way the job does not ask any more.

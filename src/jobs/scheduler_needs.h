@@ -36,6 +36,7 @@ class SchedulerNeeds {
   }
   void Shrunk(const std::string& job, Bytes by);
   [[nodiscard]] bool WantsMemory() const;
+  [[nodiscard]] bool KeepsMemory() const { return memory_kept_; }
   // The job does not ask already. Errors: kOverBudget, kDiskFull, kInternal when there is no way.
   Status Ask(Need need, SteadyTime claim, SteadyTime now);
   void GoOn(const std::string& job);
@@ -127,6 +128,7 @@ class SchedulerNeeds {
   std::unordered_map<std::string, Working> by_worker_;
   Working working_;
   bool held_ = false;
+  bool memory_kept_ = false;  // for one that is out of patience
   std::uint64_t asks_ = 0;
   std::uint64_t passed_ = 0;
 };

@@ -603,15 +603,19 @@ TEST_F(SchedulerTest, OthersPassTheHeadUntilItsPatienceEndsAndNobodyAfterThat) {
   clock_.Advance(seconds(10) - Duration(1));
   ASSERT_TRUE(Ask("d", {100}));
   EXPECT_EQ(GrantNext(), "d0");
+  EXPECT_EQ(GrantNext(), "");
+  EXPECT_FALSE(scheduler_->KeepsMemory());
   clock_.Advance(Duration(1));
   ASSERT_TRUE(Ask("e", {100}));
   EXPECT_EQ(GrantNext(), "");
+  EXPECT_TRUE(scheduler_->KeepsMemory());
   EXPECT_EQ(scheduler_->ReasonOf("e"), WaitingFor::kMemory);
   leases_.erase("b");
   EXPECT_EQ(GrantNext(), "");  // kept for the head
   leases_.erase("c");
   EXPECT_EQ(GrantNext(), "a0");
   EXPECT_EQ(GrantNext(), "");
+  EXPECT_FALSE(scheduler_->KeepsMemory());
   leases_.erase("a");
   EXPECT_EQ(GrantNext(), "e0");
   EXPECT_EQ(scheduler_->figures().passed, 2U);

@@ -620,6 +620,32 @@ TEST_F(ServiceTest, ARequestThatThisVersionCannotReadFailsAndSaysSo) {
             ErrorCode::kBadParameters);
 }
 
+TEST_F(ServiceTest, QuestionsWaitWhileMemoryIsShortAndSomethingWorks) {
+  Service& service = Open();
+  auto lease = ledger_.Acquire(Bytes::Mib(10), "test");
+  ASSERT_TRUE(lease);
+  service.SetHeld(true);
+  std::size_t answers = 0;
+  const auto ask = [&] {
+    service.Forecast(Crop(), [&](const Result<Account>& account) { answers += account ? 1U : 0U; });
+  };
+  ask();
+  ask();
+  loop_.restart();
+  loop_.run_for(300ms);
+  EXPECT_EQ(answers, 0U);
+  EXPECT_EQ(launcher_->living(), 0U);
+  *lease = {};
+  service.SetHeld(true);
+  std::size_t most = 0;
+  RunUntil([&] {
+    most = std::max(most, launcher_->living());
+    return answers == 2;
+  });
+  EXPECT_EQ(most, 1U) << "one at a time";
+  service.SetHeld(false);
+}
+
 TEST_F(ServiceTest, WhoWasSuspendedGoesOnWhenNothingElseWorksAnyMore) {
   MakeClip(folder_ / "media" / "long.mp4", 20);
   Submission slow = Crop("long.mp4");

@@ -86,7 +86,9 @@ void JobService::Impl::Turn() {
   if (scheduler_.WantsMemory() && TakeBack("other work waits for memory").count() > 0) {
     GiveOut();
   }
-  forecasts_.Serve();
+  // Questions take neither what is kept for a step, nor what the machine is short of while work goes on.
+  forecasts_.Serve(
+      [this] { return scheduler_.KeepsMemory() || (scheduler_.held() && parts_.ledger.lease_count() > 0); });
   auto next = scheduler_.NextChange();
   if (scheduler_.WantsMemory() && MayTakeBack()) {
     const auto look = parts_.clock.Now() + kTakeBackAgain;
