@@ -25,4 +25,6 @@ Status ImmediateAdmission::Ask(Need need, std::function<void(Result<Grant>)> gra
 // What was granted is on its way; who does not want it any more lets it fall.
 void ImmediateAdmission::Withdraw(const std::string& /*job*/) {}
 
+void ImmediateAdmission::GoOn(const std::string& /*job*/, Bytes /*lease*/) {}
+
 }  // namespace weir::jobs

@@ -24,6 +24,9 @@ class Admission {
   virtual Status Ask(Need need, std::function<void(Result<Grant>)> granted) = 0;
   // Of a need that was granted already: nothing happens.
   virtual void Withdraw(const std::string& job) = 0;
+  // The step that a need was granted for is over, and the next one goes on with what is left of its lease, without
+  // asking: `lease`.
+  virtual void GoOn(const std::string& job, Bytes lease) = 0;
 };
 
 // The first way that fits what is free now, or a refusal. Disk is not looked at.
@@ -32,6 +35,7 @@ class ImmediateAdmission final : public Admission {
   ImmediateAdmission(boost::asio::io_context& loop, memory::Ledger& ledger) : loop_(loop), ledger_(ledger) {}
   Status Ask(Need need, std::function<void(Result<Grant>)> granted) override;
   void Withdraw(const std::string& job) override;
+  void GoOn(const std::string& job, Bytes lease) override;
 
  private:
   boost::asio::io_context& loop_;

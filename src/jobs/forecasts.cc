@@ -41,10 +41,14 @@ void Forecasts::Withdraw(const std::string& job) {
   std::erase_if(waiting_, [&](const Waiting& waiting) { return waiting.job == job; });
 }
 
-void Forecasts::Serve() {
+void Forecasts::Serve(const std::function<bool()>& hold) {
   while (!waiting_.empty()) {
+    const bool possible = waiting_.front().size <= world_.ledger.largest_possible();
+    if (possible && hold()) {
+      break;
+    }
     auto lease = world_.ledger.Acquire(waiting_.front().size, "forecast");
-    if (!lease && waiting_.front().size <= world_.ledger.largest_possible()) {
+    if (!lease && possible) {
       break;
     }
     if (!lease) {

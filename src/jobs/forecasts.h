@@ -1,6 +1,7 @@
 // Forecasts: questions about what a request would take, each answered by a run that makes no output. They hold no
 // slots, so that a question is not answered after an hour's work: their small leases come straight from the ledger,
-// first come, first served.
+// first come, first served. They wait while memory is short and something works, and while what comes back is kept
+// for a step that has waited too long.
 //
 // Threads: the loop's only. Destroying it kills its runs; nothing is answered then.
 #pragma once
@@ -30,8 +31,8 @@ class Forecasts {
   [[nodiscard]] bool Owns(const std::string& job) const { return runs_.contains(job); }
   void AskFor(const Need& need, std::function<void(Result<Grant>)> granted);
   void Withdraw(const std::string& job);
-  // Gives out what fits now.
-  void Serve();
+  // Gives out what fits now. While `hold` says so, which is asked before each, only refusals.
+  void Serve(const std::function<bool()>& hold);
   void CancelAll(const Error& why);
   [[nodiscard]] bool empty() const { return runs_.empty(); }
 

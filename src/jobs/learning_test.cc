@@ -300,7 +300,8 @@ TEST_F(LearningTest, OnlyThePeakOfAChildThatEndedByItselfTeaches) {
   EXPECT_FALSE(teaches(Exit(Bytes::Mib(100), 1))) << "it may have stopped early";
   process::ChildReport report = Exit(Bytes::Mib(100));
   for (const process::Ending& ending :
-       {process::Ending(process::Signaled{.signal = 11}), process::Ending(process::Cancelled{}),
+       {process::Ending(process::Signaled{.signal = 11}),
+        process::Ending(process::Signaled{.signal = 9, .for_memory = true}), process::Ending(process::Cancelled{}),
         process::Ending(process::Stalled{}), process::Ending(process::TimedOut{})}) {
     report.ending = ending;
     EXPECT_FALSE(teaches(report));

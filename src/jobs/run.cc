@@ -80,9 +80,11 @@ class Run::Impl {
   }
 
   [[nodiscard]] bool working() const { return working_ && child_ && !cancelled_; }
-  [[nodiscard]] bool MayGiveBack() const { return working_ && child_ && !lowered_ && !keeps_its_lease_; }
+  [[nodiscard]] bool MayGiveBack() const {
+    return working_ && child_ && !lowered_ && !lowering_refused_ && !keeps_its_lease_;
+  }
 
-  Bytes GiveBack() {
+  Bytes GiveBack(const std::string& why) {
     if (!MayGiveBack() || paused_) {
       return {};
     }
@@ -95,15 +97,16 @@ class Run::Impl {
     if (left + kWorthGivingBack > had) {
       return {};
     }
-    lowered_ = true;
-    had_lease_ = had;
     if (const auto lowered = child_->LowerMemoryLimit(left); !lowered) {
       log::Warning("the lease of job " + ask_.job + " stays as it is: " + Describe(lowered.error()));
+      lowering_refused_ = true;
       return {};
     }
+    lowered_ = true;
+    had_lease_ = had;
     lease_.ShrinkTo(left);
     Note("gave back " + ToString(had - left) + " of its lease of " + ToString(had) + ": it needs " + ToString(*peak) +
-         ", and other work waits for memory");
+         ", and " + why);
     return had - left;
   }
 
@@ -420,9 +423,11 @@ class Run::Impl {
               .disk = plan().forecast.output_reserve,
               .disk_name = store::DiskOf(*target_),
               .disk_free = [target = target_] { return store::FreeSpace(*target); }};
-    // After a kill at the limit the leaner plan gets the room of the one before it as well.
-    const Bytes least =
-        std::max(whole_lease_, account_.attempts.empty() ? Bytes() : account_.attempts.back().forecast.lease);
+    // After a kill at the limit the leaner plan gets the room of the one before it as well, or what a budget that was
+    // lowered since leaves of it.
+    const Bytes least = std::min(
+        std::max(whole_lease_, account_.attempts.empty() ? Bytes() : account_.attempts.back().forecast.lease),
+        world_.ledger.largest_possible());
     for (std::size_t i = *account_.chosen; i < account_.ladder.plans.size(); ++i) {
       const media::Plan& way = account_.ladder.plans[i];
       need.ways.push_back({.memory = std::max(way.forecast.needed, least),
@@ -466,6 +471,7 @@ class Run::Impl {
     passed_forecast_ = false;
     working_ = true;
     lowered_ = false;
+    lowering_refused_ = false;
     process::Hooks hooks;
     hooks.on_progress = [this](std::string_view bytes) { return Progressed(bytes); };
     StartChild(order, std::move(hooks), [this](const process::ChildReport& report) { Worked(report); });
@@ -506,7 +512,6 @@ class Run::Impl {
       return End(*std::move(failure));
     }
     account_.work_time = world_.clock.Now() - work_started_;
-    lease_ = {};
     Verify();
   }
 
@@ -600,10 +605,22 @@ class Run::Impl {
     if (paused_) {
       verification_->Pause(true);
     }
-    WithMemory({.ways = {{.memory = verification_->needed()}}}, [this](std::size_t) {
-      Digest();
-      verification_->Start(std::move(lease_));
-    });
+    const Bytes needed = verification_->needed();
+    if (lease_.size() < needed) {
+      lease_ = {};
+      return WithMemory({.ways = {{.memory = needed}}}, [this](std::size_t) { Check(); });
+    }
+    // What is done is not lost to a budget that has become too low for asking anew.
+    lease_.ShrinkTo(needed);
+    if (!EndedByCancel()) {
+      world_.admission.GoOn(ask_.job, needed);
+      Check();
+    }
+  }
+
+  void Check() {
+    Digest();
+    verification_->Start(std::move(lease_));
   }
 
   // Beside the checks, which read the same file.
@@ -754,12 +771,13 @@ class Run::Impl {
   bool probe_was_squeezed_ = false;
   bool answer_too_long_ = false;
   bool sampled_ = false;
-  bool working_ = false;          // child_ does the work, not a look at something
-  bool lowered_ = false;          // it has given back
-  Bytes had_lease_;               // before that
-  bool keeps_its_lease_ = false;  // and must not again
-  Bytes whole_lease_;             // which it has had then
-  std::size_t our_fault_ = 0;     // attempts that were killed because of it
+  bool working_ = false;           // child_ does the work, not a look at something
+  bool lowered_ = false;           // it has given back
+  bool lowering_refused_ = false;  // it was to, in vain
+  Bytes had_lease_;                // before that
+  bool keeps_its_lease_ = false;   // and must not again
+  Bytes whole_lease_;              // which it has had then
+  std::size_t our_fault_ = 0;      // attempts that were killed because of it
   bool digesting_ = false;
   bool settle_after_digest_ = false;
   std::optional<Error> digest_error_;
@@ -786,7 +804,7 @@ void Run::Start() { impl_->Start(); }
 void Run::Cancel(Error why) { impl_->Cancel(std::move(why)); }
 void Run::Pause() { impl_->Pause(true); }
 void Run::Resume() { impl_->Pause(false); }
-Bytes Run::GiveBack() { return impl_->GiveBack(); }
+Bytes Run::GiveBack(const std::string& why) { return impl_->GiveBack(why); }
 bool Run::working() const { return impl_->working(); }
 bool Run::MayGiveBack() const { return impl_->MayGiveBack(); }
 

@@ -143,8 +143,9 @@ class Run {
   void Resume();
   // Gives back what its working child holds and has shown not to need (memory::Plateau): the child's limit falls
   // first, then the lease. Returns by how much; zero when nothing is known yet, or it would hardly be worth it.
-  // Should the child be killed for it, its work begins anew with the whole lease and keeps it.
-  Bytes GiveBack();
+  // Should the child be killed for it, its work begins anew with the whole lease and keeps it. `why` ends the
+  // sentence that tells of it: "other work waits for memory".
+  Bytes GiveBack(const std::string& why);
   // A child does the work, now or while it stands still; not a probe or a check.
   [[nodiscard]] bool working() const;
   // Whether GiveBack may still find something later.

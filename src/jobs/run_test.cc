@@ -61,6 +61,17 @@ class RunTest : public TestPlace {
     return names;
   }
 
+  // Takes the place of ffmpeg.
+  void Play(World& world, const std::string& script) {
+    const fs::path program = folder_ / "state" / "ffmpeg";
+    std::ofstream(program) << "#!/bin/sh\n" << script << "\n";
+    fs::permissions(program, fs::perms::owner_all);
+    auto walls = launcher_->walls();
+    walls.readable.push_back({.path = program, .fd = -1, .allow = os::FileRule::Allow::kReadExecute});
+    launcher_.emplace(loop_, std::move(walls), spawner_);
+    world.tools.ffmpeg = program;
+  }
+
   std::optional<Outcome> Finish(JobRun& run, std::optional<Outcome>& outcome) {
     loop_.restart();
     run.Start();
@@ -224,6 +235,47 @@ TEST_F(RunTest, RefusesBeforeAnyWorkWhatFitsNoPlan) {
   EXPECT_EQ(ended->status.error().code, ErrorCode::kOverBudget);
   EXPECT_FALSE(worked);
   EXPECT_EQ(Left(), std::set<std::string>());
+}
+
+TEST_F(RunTest, AKilledChildWhoseRoomABudgetOfNowHasNoMoreLeavesWhatThereIsToTheNext) {
+  World& world = MakeWorld(Bytes::Mib(400));
+  Play(world, "echo 'Cannot allocate memory' >&2; exit 1");
+  std::optional<Outcome> outcome;
+  RunHooks hooks;
+  hooks.on_phase = [&](Phase phase, const Account& account) {
+    if (phase == Phase::kWorking && account.attempts.empty()) {
+      const Bytes leanest = account.ladder.plans.back().forecast.needed;
+      EXPECT_LT(leanest, ledger_->leased());
+      ledger_->SetBudget(leanest + ledger_->own_use());
+    } else if (phase == Phase::kWorking) {
+      world.tools = TestTools();
+    }
+  };
+  JobRun run(world, CropTo("out.mp4"), std::move(hooks), [&](Outcome ended) { outcome = std::move(ended); });
+  const auto ended = Finish(run, outcome);
+  ASSERT_TRUE(ended);
+  ASSERT_TRUE(ended->status) << Describe(ended->status.error());
+  ASSERT_EQ(ended->account.attempts.size(), 2U);
+  EXPECT_EQ(ended->account.attempts[0].ending, "oom_killed");
+  EXPECT_LT(ended->account.attempts[1].forecast.lease, ended->account.attempts[0].forecast.lease);
+}
+
+TEST_F(RunTest, WhatIsDoneIsCheckedWithTheLeaseOfTheWorkWhateverTheBudgetIsNow) {
+  std::optional<Outcome> outcome;
+  RunHooks hooks;
+  hooks.on_phase = [&](Phase phase, const Account&) {
+    if (phase == Phase::kVerifying) {
+      ledger_->SetBudget(Bytes::Mib(20));
+    }
+  };
+  JobRun run(MakeWorld(Bytes::Mib(400)), CropTo("out.mp4"), std::move(hooks),
+             [&](Outcome ended) { outcome = std::move(ended); });
+  const auto ended = Finish(run, outcome);
+  ASSERT_TRUE(ended);
+  ASSERT_TRUE(ended->status) << Describe(ended->status.error());
+  EXPECT_TRUE(ended->account.checks.ok());
+  EXPECT_EQ(ledger_->leased(), Bytes());
+  EXPECT_EQ(Left(), std::set<std::string>({"out.mp4"}));
 }
 
 TEST_F(RunTest, AForecastStartsNothingButTheProbe) {

@@ -159,7 +159,7 @@ class Scheduler::Impl {
       Unsettle(job);
       Settle(job);
     }
-    if (draining_ || running_ >= settings_.slots || (needs_.held() && running_ > 0)) {
+    if (draining_ || running_ >= settings_.slots || (needs_.held() && going() > 0)) {
       return std::nullopt;
     }
     LineJob* const chosen = line_.Start(now);
@@ -217,7 +217,7 @@ class Scheduler::Impl {
     if (draining_) {
       return WaitingFor::kDrain;
     }
-    return needs_.held() && running_ > 0 ? WaitingFor::kPressure : WaitingFor::kSlot;
+    return needs_.held() && going() > 0 ? WaitingFor::kPressure : WaitingFor::kSlot;
   }
 
   [[nodiscard]] Wait WaitOf(const std::string& id) const {
@@ -235,7 +235,7 @@ class Scheduler::Impl {
     } else if (wait.what != WaitingFor::kPause) {
       wait.all = static_cast<double>(settings_.slots);
       wait.idle = static_cast<double>(settings_.slots - std::min(running_, settings_.slots));
-      wait.holders = running_;
+      wait.holders = wait.what == WaitingFor::kPressure ? going() : running_;
     } else {
       wait.since.reset();  // nobody noted when it was paused
     }
@@ -292,6 +292,8 @@ class Scheduler::Impl {
   };
 
   [[nodiscard]] std::size_t queued() const { return jobs_.size() - running_; }
+  // With a slot, and not paused.
+  [[nodiscard]] std::size_t going() const { return running_ - std::min(running_, needs_.paused()); }
   [[nodiscard]] SteadyTime ClaimOf(const Job& job) const { return Claim(job.since, job.priority, settings_.ageing); }
 
   Job* Find(const std::string& id) {
@@ -348,8 +350,10 @@ bool Scheduler::held() const { return impl_->needs().held(); }
 double Scheduler::IdleProcessors() const { return impl_->needs().IdleProcessors(); }
 void Scheduler::Shrunk(const std::string& id, Bytes by) { impl_->needs().Shrunk(id, by); }
 bool Scheduler::WantsMemory() const { return impl_->needs().WantsMemory(); }
+bool Scheduler::KeepsMemory() const { return impl_->needs().KeepsMemory(); }
 std::optional<std::string> Scheduler::NextStart() { return impl_->NextStart(); }
 Status Scheduler::Ask(Need need) { return impl_->Ask(std::move(need)); }
+void Scheduler::GoOn(const std::string& id) { impl_->needs().GoOn(id); }
 void Scheduler::Withdraw(const std::string& id) { impl_->needs().Withdraw(id); }
 std::optional<std::pair<std::string, Result<Grant>>> Scheduler::NextGrant() { return impl_->NextGrant(); }
 std::optional<SteadyTime> Scheduler::NextChange() const { return impl_->NextChange(); }

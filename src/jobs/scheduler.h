@@ -23,10 +23,10 @@
 // best of those that fit. No work begins while the processors are busy with others: it would end no sooner and take
 // their memory. Without a number of processors, the first way that fits is taken.
 //
-// Disk. What granted steps may write stays reserved on its disk until Remove, Withdraw or the job's next Ask (also
-// when part of it is written already: careful, never short). Steps that wait for disk keep no memory from others, and
-// steps that wait for memory keep no disk; one that has waited for disk beyond `patience` is not passed by others on
-// that disk.
+// Disk. What granted steps may write stays reserved on its disk until Remove, Withdraw, GoOn or the job's next Ask
+// (also when part of it is written already: careful, never short). Steps that wait for disk keep no memory from
+// others, and steps that wait for memory keep no disk; one that has waited for disk beyond `patience` is not passed
+// by others on that disk.
 #pragma once
 
 #include <chrono>
@@ -145,8 +145,8 @@ struct Wait {
   Bytes available;                  // kMemory, kDisk: beside reservations and reserve
   double all = 0;                   // kSlot: slots, kProcessor: processors
   double idle = 0;                  // of those
-  // Who has it. kSlot, kDrain: jobs with slots. kPressure: either these or steps at work, whichever the job is of.
-  // kMemory: leases. kDisk: steps with reservations. kProcessor: steps at work.
+  // Who has it. kSlot, kDrain: jobs with slots. kPressure: either those that are not paused or steps at work,
+  // whichever the job is of. kMemory: leases. kDisk: steps with reservations. kProcessor: steps at work.
   std::size_t holders = 0;
   // kTime: the end of the pause. kMemory, kDisk: until then others may pass, and the way that is waited for is the
   // best one; from then on any that fits.
@@ -179,7 +179,8 @@ class Scheduler {
   void SetPaused(const std::string& id, bool paused);
   void SetDraining(bool draining);  // no slots are given while true
   [[nodiscard]] bool draining() const;
-  // While held, no slot is given as long as a job has one, and no work begins beside other work that is not paused:
+  // While held, no slot is given as long as a job that is not paused has one, and no work begins beside other work
+  // that is not paused:
   // what goes on may end, and then one at a time goes on.
   void SetHeld(bool held);
   [[nodiscard]] bool held() const;
@@ -193,6 +194,9 @@ class Scheduler {
   // and it still does not fit, with "required_bytes", "available_bytes" and "reserve_bytes"; kConflict without a slot
   // or when asking already.
   Status Ask(Need need);
+  // The job's step is over, and the next one goes on with the lease that it has: its work and its disk reservation
+  // end as by Ask.
+  void GoOn(const std::string& id);
   // Takes back what a job asks for, and ends its disk reservation; a lease that it has is its own.
   void Withdraw(const std::string& id);
   // Of those that the work of jobs is to keep busy; zero when their number is not known.
@@ -201,6 +205,8 @@ class Scheduler {
   void Shrunk(const std::string& id, Bytes by);
   // As of the last NextGrant: whether a step waits for memory that others hold.
   [[nodiscard]] bool WantsMemory() const;
+  // As of the last NextGrant: whether what comes back is kept for a step that is out of patience.
+  [[nodiscard]] bool KeepsMemory() const;
   // The next decision that can be made now, with the job it is for; nullopt when none. An error is kDiskFull as by
   // Ask, of a need that waited for the reservations of others, which are gone now without making it fit, or
   // kOverBudget as by Ask, of one that fits the ledger's budget no more. Either way the job does not ask any more.

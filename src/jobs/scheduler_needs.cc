@@ -218,6 +218,11 @@ Need SchedulerNeeds::Take(Line::iterator waiting) {
   return need;
 }
 
+void SchedulerNeeds::GoOn(const std::string& job) {
+  EndReservation(job);
+  EndWork(job);
+}
+
 void SchedulerNeeds::Withdraw(const std::string& job) {
   expected_.erase(job);
   paused_.erase(job);
@@ -310,7 +315,7 @@ void SchedulerNeeds::WaitFor(Waiting& waiting, WaitingFor reason, SteadyTime now
 
 std::optional<std::pair<std::string, Result<Grant>>> SchedulerNeeds::Next(SteadyTime now, std::size_t in_line) {
   FollowBudget();
-  bool memory_kept = false;  // for one that is out of patience
+  memory_kept_ = false;
   std::size_t passed_over = 0;
   std::vector<std::string> disks_kept;
   // That will want to work, and may, beside those that do.
@@ -327,7 +332,7 @@ std::optional<std::pair<std::string, Result<Grant>>> SchedulerNeeds::Next(Steady
       std::string job = Take(place).job;
       return std::pair(std::move(job), Result<Grant>(Fail(*std::move(refusal))));
     }
-    const bool no_turn = memory_kept || (IsPlanned(waiting.need) && refused >= kMostPlanned);
+    const bool no_turn = memory_kept_ || (IsPlanned(waiting.need) && refused >= kMostPlanned);
     const Choice choice = no_turn ? Choice{} : ChoiceFor(waiting, crowd, now);
     const auto& [way, reason, wanted, out_of_patience] = choice;
     if (!way && reason == WaitingFor::kMemory) {
@@ -361,7 +366,7 @@ std::optional<std::pair<std::string, Result<Grant>>> SchedulerNeeds::Next(Steady
       WaitFor(waiting, WaitingFor::kMemory, now);
       waiting.wanted = wanted;
       ++passed_over;
-      memory_kept = true;
+      memory_kept_ = true;
       continue;
     }
     Reason why = WhyOf(waiting, choice, crowd, now);

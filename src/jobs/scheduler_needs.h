@@ -36,8 +36,10 @@ class SchedulerNeeds {
   }
   void Shrunk(const std::string& job, Bytes by);
   [[nodiscard]] bool WantsMemory() const;
+  [[nodiscard]] bool KeepsMemory() const { return memory_kept_; }
   // The job does not ask already. Errors: kOverBudget, kDiskFull, kInternal when there is no way.
   Status Ask(Need need, SteadyTime claim, SteadyTime now);
+  void GoOn(const std::string& job);
   void Withdraw(const std::string& job);  // also ends its reservation
   // `in_line`: jobs that will come after those that have slots.
   std::optional<std::pair<std::string, Result<Grant>>> Next(SteadyTime now, std::size_t in_line);
@@ -50,6 +52,7 @@ class SchedulerNeeds {
   // When the next one runs out of patience.
   [[nodiscard]] std::optional<SteadyTime> NextChange(SteadyTime now) const;
   [[nodiscard]] std::size_t size() const { return line_.size(); }
+  [[nodiscard]] std::size_t paused() const { return paused_.size(); }
   [[nodiscard]] std::uint64_t passed() const { return passed_; }
 
  private:
@@ -125,6 +128,7 @@ class SchedulerNeeds {
   std::unordered_map<std::string, Working> by_worker_;
   Working working_;
   bool held_ = false;
+  bool memory_kept_ = false;  // for one that is out of patience
   std::uint64_t asks_ = 0;
   std::uint64_t passed_ = 0;
 };

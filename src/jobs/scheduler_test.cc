@@ -412,6 +412,58 @@ TEST_F(SchedulerTest, WhileHeldWhatGoesOnEndsAndThenOneAtATimeGoesOn) {
   EXPECT_EQ(Start(), "e");
 }
 
+TEST_F(SchedulerTest, WhileHeldWhoIsPausedWithASlotKeepsNobodyFromGettingOne) {
+  Settings({.slots = 3});
+  for (const char* id : {"a", "b", "c"}) {
+    Enqueue(id);
+  }
+  EXPECT_EQ(Start(), "a");
+  scheduler_->SetHeld(true);
+  EXPECT_EQ(Start(), "");
+  scheduler_->SetPaused("a", true);
+  EXPECT_EQ(scheduler_->ReasonOf("b"), WaitingFor::kSlot);
+  EXPECT_EQ(Start(), "b");
+  EXPECT_EQ(Start(), "") << "one at a time goes on";
+  EXPECT_EQ(scheduler_->WaitOf("c").what, WaitingFor::kPressure);
+  EXPECT_EQ(scheduler_->WaitOf("c").holders, 1U);
+  scheduler_->Remove("b");
+  scheduler_->SetPaused("a", false);
+  EXPECT_EQ(Start(), "");
+  scheduler_->Remove("a");
+  EXPECT_EQ(Start(), "c");
+}
+
+TEST_F(SchedulerTest, AStepThatGoesOnWithTheLeaseOfTheWorkWorksNoMore) {
+  Settings({.slots = 2, .processors = 2});
+  Enqueue("a");
+  Enqueue("b");
+  Start();
+  Start();
+  const auto ask = [&](const std::string& job) {
+    return scheduler_->Ask({.job = job,
+                            .work = true,
+                            .ways = {{.memory = Bytes(100), .processors = 2}},
+                            .disk = Bytes(6000),
+                            .disk_name = "disk",
+                            .disk_free = [this] { return Bytes(free_["disk"]); }});
+  };
+  ASSERT_TRUE(ask("a"));
+  EXPECT_EQ(GrantNext(), "a0");
+  EXPECT_EQ(scheduler_->IdleProcessors(), 0);
+  scheduler_->SetPaused("a", true);
+  ASSERT_TRUE(ask("b"));
+  EXPECT_EQ(GrantNext(), "");
+  EXPECT_EQ(scheduler_->ReasonOf("b"), WaitingFor::kDisk);
+  scheduler_->GoOn("a");
+  EXPECT_EQ(GrantNext(), "b0");
+  EXPECT_EQ(ledger_.lease_count(), 2U);
+  scheduler_->SetPaused("a", false);
+  EXPECT_EQ(scheduler_->IdleProcessors(), 0) << "those of b";
+  scheduler_->GoOn("b");
+  EXPECT_EQ(scheduler_->IdleProcessors(), 2);
+  scheduler_->GoOn("gone");
+}
+
 TEST_F(SchedulerTest, WhatALeaseGivesBackIsPlannedWith) {
   Settings({.slots = 2, .patience = seconds(1000), .processors = 2});
   Enqueue("a");
@@ -551,15 +603,19 @@ TEST_F(SchedulerTest, OthersPassTheHeadUntilItsPatienceEndsAndNobodyAfterThat) {
   clock_.Advance(seconds(10) - Duration(1));
   ASSERT_TRUE(Ask("d", {100}));
   EXPECT_EQ(GrantNext(), "d0");
+  EXPECT_EQ(GrantNext(), "");
+  EXPECT_FALSE(scheduler_->KeepsMemory());
   clock_.Advance(Duration(1));
   ASSERT_TRUE(Ask("e", {100}));
   EXPECT_EQ(GrantNext(), "");
+  EXPECT_TRUE(scheduler_->KeepsMemory());
   EXPECT_EQ(scheduler_->ReasonOf("e"), WaitingFor::kMemory);
   leases_.erase("b");
   EXPECT_EQ(GrantNext(), "");  // kept for the head
   leases_.erase("c");
   EXPECT_EQ(GrantNext(), "a0");
   EXPECT_EQ(GrantNext(), "");
+  EXPECT_FALSE(scheduler_->KeepsMemory());
   leases_.erase("a");
   EXPECT_EQ(GrantNext(), "e0");
   EXPECT_EQ(scheduler_->figures().passed, 2U);

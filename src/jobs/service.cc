@@ -442,7 +442,6 @@ void JobService::Impl::Pause(const std::string& id, bool paused, Answer answer) 
   }
   job->record.paused = paused;
   job->record.updated = parts_.clock.WallNow();
-  scheduler_.SetPaused(id, paused);
   Rule(*job);
   if (stopping_) {
     GoBackIfPaused(*job);
@@ -733,5 +732,6 @@ Status JobService::Ask(Need need, std::function<void(Result<Grant>)> granted) {
   return impl_->Ask(std::move(need), std::move(granted));
 }
 void JobService::Withdraw(const std::string& job) { impl_->Withdraw(job); }
+void JobService::GoOn(const std::string& job, Bytes lease) { impl_->GoOn(job, lease); }
 
 }  // namespace weir::jobs

@@ -214,6 +214,7 @@ class JobService final : private Admission {
   JobService(Parts parts, SchedulerSettings order, ServiceSettings settings);
   Status Ask(Need need, std::function<void(Result<Grant>)> granted) override;
   void Withdraw(const std::string& job) override;
+  void GoOn(const std::string& job, Bytes lease) override;
   class Impl;
   std::unique_ptr<Impl> impl_;
 };

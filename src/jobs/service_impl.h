@@ -78,6 +78,7 @@ class JobService::Impl {
 
   Status Ask(Need need, std::function<void(Result<Grant>)> granted);
   void Withdraw(const std::string& job);
+  void GoOn(const std::string& job, Bytes lease);
 
  private:
   // Calls back from the loop, never from inside the call.
@@ -123,10 +124,12 @@ class JobService::Impl {
   void TakeTurn();
   void Turn();
   void GiveOut();
-  Bytes TakeBack();
+  Bytes TakeBack(const std::string& why);
   [[nodiscard]] bool MayTakeBack() const;
   ActiveJob* Youngest(bool standing_too);
-  void Rule(ActiveJob& job) const;
+  void Rule(ActiveJob& job);
+  void GoOn(ActiveJob& job, const std::string& note);
+  void KeepOneGoing();
   Place PlaceOf(const store::JobRecord& record) const;
   void Launch(const std::string& id);
   void LaunchAgain(const std::string& id);

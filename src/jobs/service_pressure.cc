@@ -11,10 +11,10 @@ void JobService::Impl::SetHeld(bool held) {
 }
 
 // What working children hold and do not need.
-Bytes JobService::Impl::TakeBack() {
+Bytes JobService::Impl::TakeBack(const std::string& why) {
   Bytes all;
   for (auto& [id, job] : book_.awake()) {
-    const Bytes back = job.run ? job.run->GiveBack() : Bytes();
+    const Bytes back = job.run ? job.run->GiveBack(why) : Bytes();
     if (back.count() > 0) {
       scheduler_.Shrunk(id, back);
       job.lease -= back;
@@ -31,7 +31,7 @@ bool JobService::Impl::MayTakeBack() const {
 }
 
 Bytes JobService::Impl::GiveBack() {
-  const Bytes back = TakeBack();
+  const Bytes back = TakeBack("memory is short");
   if (back.count() > 0) {
     TakeTurn();
   }
@@ -59,10 +59,37 @@ ActiveJob* JobService::Impl::Youngest(bool standing_too) {
 }
 
 // Stands still or works, as everybody who has a say in it wants.
-void JobService::Impl::Rule(ActiveJob& job) const {
+void JobService::Impl::Rule(ActiveJob& job) {
+  const bool stands = job.record.paused || job.suspended;
   job.advanced = parts_.clock.Now();
+  scheduler_.SetPaused(job.record.id, stands);
   if (job.run) {
-    job.record.paused || job.suspended ? job.run->Pause() : job.run->Resume();
+    stands ? job.run->Pause() : job.run->Resume();
+  }
+}
+
+void JobService::Impl::GoOn(ActiveJob& job, const std::string& note) {
+  job.suspended = false;
+  Rule(job);
+  book_.Save(job, "note", note);
+}
+
+// Of what works, one always keeps going: it may have ended, or been paused, since the others were suspended.
+void JobService::Impl::KeepOneGoing() {
+  ActiveJob* oldest = nullptr;
+  for (auto& [id, job] : book_.awake()) {
+    if (!job.run || job.record.paused || !job.yields.empty() || job.cancelled || job.leaving) {
+      continue;
+    }
+    if (!job.suspended && job.run->working()) {
+      return;
+    }
+    if (job.suspended && (oldest == nullptr || job.began < oldest->began)) {
+      oldest = &job;
+    }
+  }
+  if (oldest != nullptr) {
+    GoOn(*oldest, "goes on: nothing else works any more");
   }
 }
 
@@ -79,11 +106,11 @@ std::string JobService::Impl::SuspendYoungest(const std::string& why) {
 
 void JobService::Impl::ResumeSuspended() {
   for (auto& [id, job] : book_.awake()) {
-    if (std::exchange(job.suspended, false)) {
-      Rule(job);
-      book_.Save(job, "note", "goes on");
+    if (job.suspended) {
+      GoOn(job, "goes on");
     }
   }
+  TakeTurn();
 }
 
 Bytes JobService::Impl::EndYoungest(const std::string& why) {

@@ -620,6 +620,69 @@ TEST_F(ServiceTest, ARequestThatThisVersionCannotReadFailsAndSaysSo) {
             ErrorCode::kBadParameters);
 }
 
+TEST_F(ServiceTest, QuestionsWaitWhileMemoryIsShortAndSomethingWorks) {
+  Service& service = Open();
+  auto lease = ledger_.Acquire(Bytes::Mib(10), "test");
+  ASSERT_TRUE(lease);
+  service.SetHeld(true);
+  std::size_t answers = 0;
+  const auto ask = [&] {
+    service.Forecast(Crop(), [&](const Result<Account>& account) { answers += account ? 1U : 0U; });
+  };
+  ask();
+  ask();
+  loop_.restart();
+  loop_.run_for(300ms);
+  EXPECT_EQ(answers, 0U);
+  EXPECT_EQ(launcher_->living(), 0U);
+  *lease = {};
+  service.SetHeld(true);
+  std::size_t most = 0;
+  RunUntil([&] {
+    most = std::max(most, launcher_->living());
+    return answers == 2;
+  });
+  EXPECT_EQ(most, 1U) << "one at a time";
+  service.SetHeld(false);
+}
+
+TEST_F(ServiceTest, WhoWasSuspendedGoesOnWhenNothingElseWorksAnyMore) {
+  MakeClip(folder_ / "media" / "long.mp4", 20);
+  Submission slow = Crop("long.mp4");
+  slow.params = R"({"size":"180x320","preset":"slow"})";
+  // What ends the one that works: a cancellation, or a pause that nobody lifts.
+  for (const bool cancelled : {true, false}) {
+    service_.reset();
+    Service& service = Open({.slots = 2});
+    const auto first = Submit(slow);
+    const auto second = Submit(slow);
+    ASSERT_TRUE(first && second);
+    RunUntil([&] {
+      return std::ranges::count_if(service.figures().running, [](const auto& job) { return !job.plan.empty(); }) == 2;
+    });
+    std::string suspended;
+    RunUntil([&] {
+      suspended = suspended.empty() ? service.SuspendYoungest("test") : suspended;
+      return !suspended.empty();
+    });
+    service.SetHeld(true);
+    const std::string other = suspended == first->record.id ? second->record.id : first->record.id;
+    EXPECT_EQ(service.SuspendYoungest("test"), "") << "one keeps going";
+    ASSERT_TRUE(Ask([&](Answer answer) {
+      cancelled ? service.Cancel(other, std::move(answer)) : service.Pause(other, std::move(answer));
+    }));
+    EXPECT_EQ(End(suspended).record.state, JobState::kSucceeded);
+    EXPECT_EQ(service.figures().suspended, 0U);
+    if (!cancelled) {
+      // Nor does who is paused keep those that wait from their turn.
+      const auto third = Submit(Crop());
+      ASSERT_TRUE(third);
+      EXPECT_EQ(End(third->record.id).record.state, JobState::kSucceeded);
+      ASSERT_TRUE(Ask([&](Answer answer) { service.Cancel(other, std::move(answer)); }));
+    }
+  }
+}
+
 TEST_F(ServiceTest, EndedJobsLeaveAfterTheirTimeWithTheirArtefacts) {
   Service& service = Open({}, {.keep_succeeded = 0s});
   const auto accepted = Submit(Crop());

@@ -55,6 +55,16 @@ void JobService::Impl::Withdraw(const std::string& job) {
   }
 }
 
+void JobService::Impl::GoOn(const std::string& id, Bytes lease) {
+  scheduler_.GoOn(id);
+  if (ActiveJob* job = book_.Find(id)) {
+    job->lease = lease;
+    job->resident = {};
+    job->advanced = parts_.clock.Now();
+  }
+  TakeTurn();
+}
+
 // --- Turns
 
 void JobService::Impl::TakeTurn() {
@@ -67,15 +77,18 @@ void JobService::Impl::TakeTurn() {
 }
 
 void JobService::Impl::Turn() {
+  KeepOneGoing();
   while (auto id = scheduler_.NextStart()) {
     Launch(*id);
   }
   GiveOut();
   // Only when somebody waits for it: taking back what nobody wants is risk without use.
-  if (scheduler_.WantsMemory() && TakeBack().count() > 0) {
+  if (scheduler_.WantsMemory() && TakeBack("other work waits for memory").count() > 0) {
     GiveOut();
   }
-  forecasts_.Serve();
+  // Questions take neither what is kept for a step, nor what the machine is short of while work goes on.
+  forecasts_.Serve(
+      [this] { return scheduler_.KeepsMemory() || (scheduler_.held() && parts_.ledger.lease_count() > 0); });
   auto next = scheduler_.NextChange();
   if (scheduler_.WantsMemory() && MayTakeBack()) {
     const auto look = parts_.clock.Now() + kTakeBackAgain;

@@ -72,6 +72,12 @@ Error ErrorOf(const process::ChildReport& report, const std::string& program, Pu
             return failed(ErrorCode::kChildFailed, "ended with status " + std::to_string(exited.status));
           },
           [&](const process::Signaled& signaled) {
+            if (signaled.for_memory) {
+              return failed(ErrorCode::kSystem,
+                            "was killed by the kernel for want of memory on the machine, or of all that works here "
+                            "together; its own limit was not reached")
+                  .With("signal", static_cast<std::uint64_t>(signaled.signal));
+            }
             return failed(ErrorCode::kCrashed,
                           "was ended by signal " + std::to_string(signaled.signal) + ", which weir did not send")
                 .With("signal", static_cast<std::uint64_t>(signaled.signal));

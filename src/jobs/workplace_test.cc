@@ -4,6 +4,8 @@
 
 #include <csignal>
 
+#include "jobs/retry.h"
+
 namespace weir::jobs::workplace {
 namespace {
 
@@ -20,6 +22,7 @@ TEST(RanOutOfMemory, IsTheKernelsKillOrARefusedAllocation) {
       RanOutOfMemory(ReportOf(process::Exited{.status = 1}, "x264 [error]: malloc of size 3317824 failed\n")));
   EXPECT_FALSE(RanOutOfMemory(ReportOf(process::Exited{.status = 1}, "No such filter: 'crap'\n")));
   EXPECT_FALSE(RanOutOfMemory(ReportOf(process::Signaled{.signal = SIGKILL})));
+  EXPECT_FALSE(RanOutOfMemory(ReportOf(process::Signaled{.signal = SIGKILL, .for_memory = true})));
 }
 
 TEST(RanOutOfMemory, SuccessIsSuccessWhateverWasPrinted) {
@@ -54,6 +57,13 @@ TEST(ErrorOf, EveryEndingHasItsRowOfTheTable) {
   const Error spawn{.code = ErrorCode::kToolMissing, .detail = "gone"};
   EXPECT_EQ(ErrorOf(ReportOf(process::SpawnFailed{.error = spawn}), "ffmpeg", Purpose::kWork, limits).code,
             ErrorCode::kToolMissing);
+}
+
+TEST(ErrorOf, AKillForWantOfMemoryElsewhereIsNobodysFaultHere) {
+  const Error error =
+      ErrorOf(ReportOf(process::Signaled{.signal = SIGKILL, .for_memory = true}), "ffmpeg", Purpose::kWork, {});
+  EXPECT_EQ(AgainAfter(CauseOf(error.code)), Again::kLater);
+  EXPECT_NE(error.detail.find("for want of memory on the machine"), std::string::npos) << error.detail;
 }
 
 TEST(ErrorOf, NamesTheOptionOnlyWhereItHelps) {

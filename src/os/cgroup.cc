@@ -23,6 +23,8 @@ namespace {
 
 // v1 shows "no limit" as a number near 2^63.
 constexpr std::uint64_t kUnlimited = 1ULL << 60U;
+// The kernel charges in batches.
+constexpr double kNearLimit = 0.95;
 constexpr std::size_t kMostFoldersSearched = 4096;
 constexpr unsigned kMostLooks = 100;
 
@@ -81,6 +83,20 @@ class Group final : public MemoryGroup {
     if (memory_.empty()) return 0;
     const char* file = backend_ == MemoryBackend::kCgroupV2 ? "/memory.events" : "/memory.oom_control";
     return ReadKey(memory_ + file, "oom_kill").value_or(0);
+  }
+
+  [[nodiscard]] bool ReachedLimit() const override {
+    if (memory_.empty()) return true;
+    if (backend_ == MemoryBackend::kCgroupV2) {
+      for (const auto& [file, key] :
+           {std::pair("/memory.events.local", "oom"), {"/memory.events", "oom"}, {"/memory.events", "max"}}) {
+        if (const auto times = ReadKey(memory_ + file, key)) return *times > 0;
+      }
+      return true;
+    }
+    const auto limit = ReadNumber(memory_ + "/memory.limit_in_bytes");
+    const auto most = ReadNumber(memory_ + "/memory.max_usage_in_bytes");
+    return !limit || !most || Bytes(*most) >= Bytes(*limit) * kNearLimit;
   }
 
   Status SetLimit(Bytes limit) override {

@@ -37,6 +37,10 @@ class MemoryGroup {
   [[nodiscard]] virtual std::optional<Bytes> Peak() const = 0;
   // Processes killed by the OOM killer in this group so far (v2 memory.events oom_kill, v1 oom_control).
   [[nodiscard]] virtual std::uint64_t OomKills() const = 0;
+  // Whether memory was ever refused at this group's own limit. A process that the OOM killer took without it was
+  // taken for a limit around the group, or for the machine. v1 tells only that page cache or memory came near the
+  // limit; what the kernel does not tell counts as true.
+  [[nodiscard]] virtual bool ReachedLimit() const = 0;
   // Another limit from now on. Not below what the members need: v2 kills then, v1 refuses. Without memory groups
   // nothing happens. Errors: kSystem; the limit may be the old one then.
   virtual Status SetLimit(Bytes limit) = 0;

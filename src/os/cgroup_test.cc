@@ -100,6 +100,16 @@ TEST_F(FakeTree, V2IsPreferredAndItsGroupsAreLimited) {
     WriteText(group + "/cgroup.procs", "0\n");
     EXPECT_EQ((*made)->Peak(), Bytes(12345));
     EXPECT_EQ((*made)->OomKills(), 3U);
+    EXPECT_TRUE((*made)->ReachedLimit());
+    WriteText(group + "/memory.events.local", "low 0\nmax 7\noom 0\noom_kill 3\n");
+    EXPECT_FALSE((*made)->ReachedLimit()) << "the limit of a group around it, or the machine";
+    WriteText(group + "/memory.events.local", "low 0\nmax 7\noom 1\noom_kill 3\n");
+    EXPECT_TRUE((*made)->ReachedLimit());
+    std::filesystem::remove(group + "/memory.events.local");
+    WriteText(group + "/memory.events", "low 0\nmax 0\noom_kill 3\n");
+    EXPECT_FALSE((*made)->ReachedLimit());
+    std::filesystem::remove(group + "/memory.events");
+    EXPECT_TRUE((*made)->ReachedLimit()) << "nobody tells otherwise";
     EXPECT_EQ((*made)->Members(), 0U);
     WriteText(group + "/cgroup.kill", "");
     (*made)->KillAll();
@@ -163,6 +173,9 @@ TEST_F(FakeTree, HybridTakesMemoryFromV1AndKillingFromV2) {
   WriteText(group + "/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n");
   EXPECT_EQ((*made)->Peak(), Bytes(777));
   EXPECT_EQ((*made)->OomKills(), 2U);
+  EXPECT_FALSE((*made)->ReachedLimit());
+  WriteText(group + "/memory.max_usage_in_bytes", "67000000\n");
+  EXPECT_TRUE((*made)->ReachedLimit());
   for (const std::uint64_t limit : {32U, 128U}) {
     EXPECT_TRUE((*made)->SetLimit(Bytes::Mib(limit)));
     EXPECT_EQ(ReadText(group + "/memory.limit_in_bytes"), std::to_string(limit << 20U));

@@ -400,6 +400,9 @@ Ending Core::Decide(const os::ExitReport& exit) const {
   const bool clean = !exit.signaled && exit.code == 0;
   // More telling than a deadline or stall that followed from it.
   if (!clean && group_ && group_->OomKills() > 0) {
+    if (!group_->ReachedLimit()) {
+      return Signaled{.signal = SIGKILL, .for_memory = true};
+    }
     return OomKilled{.limit = order_.memory_limit, .by_kernel = true};
   }
   if (cause_) {

@@ -287,6 +287,37 @@ TEST_P(ChildTest, AKillThatIsNotOursIsNotOutOfMemory) {
   EXPECT_EQ(std::get<Signaled>(report_->ending).signal, SIGKILL);
 }
 
+TEST_P(ChildTest, AKillForWantOfMemoryElsewhereIsNotOneAtTheLimit) {
+  const auto put = [&](const fs::path& file, const std::string& text) {
+    fs::create_directories((stage_.root() / file).parent_path());
+    std::ofstream(stage_.root() / file) << text;
+  };
+  put("self", "4:memory:/\n");
+  put("fs/memory/cgroup.procs", "");
+  unsetenv("WEIR_TEST_MEMORY_BACKEND");
+  Walls walls = launcher_->walls();
+  walls.cgroups = os::CgroupRoot::Detect(stage_.root() / "fs", stage_.root() / "self");
+  ASSERT_EQ(walls.cgroups.backend(), os::MemoryBackend::kCgroupV1);
+  launcher_.emplace(loop_, std::move(walls), spawner_);
+  for (const bool own : {false, true}) {
+    order_.id = NewId();
+    Start("hang");
+    RunFor(50ms);
+    const fs::path group = "fs/memory/weir-" + order_.id;
+    put(group / "memory.max_usage_in_bytes", own ? "209715200\n" : "104857600\n");
+    put(group / "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n");
+    kill(child_->pid(), SIGKILL);
+    ASSERT_TRUE(Await());
+    ASSERT_EQ(EndedAs<OomKilled>(*report_), own);
+    if (!own) {
+      ASSERT_TRUE(EndedAs<Signaled>(*report_));
+      EXPECT_EQ(std::get<Signaled>(report_->ending).signal, SIGKILL);
+      EXPECT_TRUE(std::get<Signaled>(report_->ending).for_memory);
+    }
+    child_.reset();
+  }
+}
+
 TEST_P(ChildTest, AMissingProgramIsAnErrorAndNoCallback) {
   order_.program = (stage_.bin() / "absent").string();
   bool called = false;

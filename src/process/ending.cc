@@ -53,7 +53,9 @@ std::string Signal(int signal) {
 std::string Describe(const Ending& ending) {
   return std::visit(Overloaded{
                         [](const Exited& e) { return "exited with status " + std::to_string(e.status); },
-                        [](const Signaled& e) { return "killed by " + Signal(e.signal); },
+                        [](const Signaled& e) {
+                          return "killed by " + Signal(e.signal) + (e.for_memory ? " for want of memory" : "");
+                        },
                         [](const OomKilled& e) { return "killed at its memory limit of " + ToString(e.limit); },
                         [](const TimedOut& e) {
                           return e.of_processor

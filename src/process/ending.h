@@ -16,6 +16,8 @@ struct Exited {
 };
 struct Signaled {
   int signal = 0;  // not sent by us
+  // The kernel's kill, for want of memory on the machine or in a group around the child: its own limit had room.
+  bool for_memory = false;
 };
 // The kernel (or, without cgroups, the allocator's limit) refused memory above the lease.
 struct OomKilled {

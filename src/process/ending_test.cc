@@ -19,6 +19,7 @@ TEST(Ending, HasAStableNameAndASentence) {
       {Exited{.status = 1}, "exited", "exited with status 1"},
       {Signaled{.signal = 11}, "signaled", "killed by SIGSEGV (signal 11)"},
       {Signaled{.signal = 40}, "signaled", "killed by signal 40"},
+      {Signaled{.signal = 9, .for_memory = true}, "signaled", "killed by SIGKILL (signal 9) for want of memory"},
       {OomKilled{.limit = Bytes::Mib(240), .by_kernel = true}, "oom_killed",
        "killed at its memory limit of " + ToString(Bytes::Mib(240))},
       {TimedOut{.deadline = 90s}, "timed_out", "stopped at its deadline of 90 s"},
