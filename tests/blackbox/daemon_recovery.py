@@ -33,10 +33,14 @@ class Leftovers(DaemonCase):
         one_that_dies.wait()
         self._end(one_that_dies)
         self.assertEqual(len(work_folders(target)), 1, 'nothing was left')
-        self.assertEqual(self.daemon.post('/api/diagnostics/resources/cleanup').status, 200)
-        self.assertTrue(wait_until(lambda: not work_folders(target), 10 * PATIENCE))
+
+        # A child that was just being made holds the lock of its folder until it finds its maker gone.
+        def swept():
+            self.assertEqual(self.daemon.post('/api/diagnostics/resources/cleanup').status, 200)
+            return wait_until(lambda: not work_folders(target), 0.5 * PATIENCE)
+        self.assertTrue(wait_until(swept, 10 * PATIENCE))
         self.assertTrue(wait_until(lambda: len(records_of(self.state)) == 1, 5 * PATIENCE), records_of(self.state))
-        self.assertIn('removed what the run', self.daemon.log)
+        self.assertTrue(wait_until(lambda: 'removed what the run' in self.daemon.log, 5 * PATIENCE), self.daemon.log)
         self.assertEqual(self.job(job)['state'], 'running')
         self.assertEqual(work_folders(self.dir), own, 'work that lives keeps its folder')
         self.act(job, 'cancel')
