@@ -342,6 +342,9 @@ std::vector<Row> MakeRows() {
                                         "Work without progress for this long is worth a warning."),
                                   1, kYear),
                            &Config::stuck));
+  rows.push_back(Texts(About("watch.stuck_of", kTexts, "[]", "WEIR_STUCK_OF", "--stuck-of",
+                             "The same for single recipes: \"crop=7200\"."),
+                       &Config::stuck_of));
   rows.push_back(
       InSeconds(Within(About("watch.over_age_seconds", kSeconds, "3600", "WEIR_OVER_AGE_SECONDS", "--over-age",
                              "A job that has had its slot for longer, waiting included, is worth a warning."),
@@ -445,7 +448,7 @@ std::vector<Row> MakeRows() {
   return rows;
 }
 
-constexpr std::array<std::string_view, 31> kReloading{"server.hosts",
+constexpr std::array<std::string_view, 32> kReloading{"server.hosts",
                                                       "server.origins",
                                                       "server.connections",
                                                       "server.largest_body",
@@ -464,6 +467,7 @@ constexpr std::array<std::string_view, 31> kReloading{"server.hosts",
                                                       "watch.most_handles",
                                                       "watch.most_children",
                                                       "watch.stuck_seconds",
+                                                      "watch.stuck_of",
                                                       "watch.over_age_seconds",
                                                       "watch.over_age_of",
                                                       "queue.slots",
@@ -999,7 +1003,7 @@ std::string AllowedText(const Setting& setting) {
   return {};
 }
 
-Result<std::pair<std::string, std::chrono::seconds>> ParseOverAge(std::string_view text) {
+Result<std::pair<std::string, std::chrono::seconds>> ParseSecondsOf(std::string_view text) {
   const auto equals = text.find('=');
   const std::string recipe(text.substr(0, equals));
   const auto& names = media::RecipeNames();
@@ -1056,9 +1060,12 @@ Result<Config> LoadConfig(const ConfigSources& sources) {
       return Refuse(rates_from + ": server.route_rates: " + parsed.error().detail);
     }
   }
-  for (const auto& age : config.over_age_of) {
-    if (const auto parsed = ParseOverAge(age); !parsed) {
-      return Refuse(config.came_from["watch.over_age_of"] + ": watch.over_age_of: " + parsed.error().detail);
+  for (const auto& [name, texts] :
+       {std::pair("watch.stuck_of", &config.stuck_of), std::pair("watch.over_age_of", &config.over_age_of)}) {
+    for (const auto& text : *texts) {
+      if (const auto parsed = ParseSecondsOf(text); !parsed) {
+        return Refuse(config.came_from[name] + ": " + name + ": " + parsed.error().detail);
+      }
     }
   }
   if (const auto valid = memory::Validate(PressureOf(config)); !valid) {

@@ -56,6 +56,7 @@ struct Config {
   std::chrono::seconds stuck{};
   std::chrono::seconds over_age{};
   std::vector<std::string> over_age_of;  // "crop=7200"
+  std::vector<std::string> stuck_of;     // as well
   // [media]
   std::vector<std::string> media_roots;  // absolute; never empty
   Bytes largest_input;                   // zero: no limit
@@ -88,7 +89,7 @@ struct Config {
 };
 
 // "crop=7200": when work of this recipe counts as over age. Errors: kBadParameters, with the known recipes.
-Result<std::pair<std::string, std::chrono::seconds>> ParseOverAge(std::string_view text);
+Result<std::pair<std::string, std::chrono::seconds>> ParseSecondsOf(std::string_view text);
 // Levels of pressure; valid, once LoadConfig took them.
 memory::PressureSettings PressureOf(const Config& config);
 

@@ -78,7 +78,7 @@ std::string Sample(const Setting& setting) {
     case kPath:
       return "/some/path";
     case kTexts:
-      return setting.key == "server.route_rates" ? "GET / 7" : setting.key == "watch.over_age_of" ? "crop=7" : "one";
+      return setting.key == "server.route_rates" ? "GET / 7" : setting.key.starts_with("watch.") ? "crop=7" : "one";
     case kPaths:
       return "/one";
     case kWord:
@@ -196,13 +196,13 @@ TEST(Config, LevelsOfPressureRise) {
 }
 
 TEST(Config, AnAgeOfARecipeIsARecipeAndSeconds) {
-  const auto age = ParseOverAge("crop=7200");
+  const auto age = ParseSecondsOf("crop=7200");
   ASSERT_TRUE(age);
   EXPECT_EQ(age->first, "crop");
   EXPECT_EQ(age->second, std::chrono::hours(2));
   for (const char* wrong :
        {"", "crop", "crop=", "crop=0", "crop=-1", "crop=1h", "crop=99999999999999999999", "corp=5", "=5"}) {
-    EXPECT_FALSE(ParseOverAge(wrong)) << wrong;
+    EXPECT_FALSE(ParseSecondsOf(wrong)) << wrong;
   }
 }
 

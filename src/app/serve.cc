@@ -102,11 +102,17 @@ ServeSettings SettingsOf(const Config& config) {
                                .most_children = config.most_children,
                                .stuck = config.stuck,
                                .over_age = config.over_age};
-  for (const auto& text : config.over_age_of) {
-    if (const auto age = ParseOverAge(text)) {  // looked at when the configuration was read
-      settings.governor.tracker.over_age_of.insert(*age);
+  const auto of_recipes = [](const std::vector<std::string>& texts) {
+    std::map<std::string, Duration> times;
+    for (const auto& text : texts) {
+      if (const auto time = ParseSecondsOf(text)) {  // looked at when the configuration was read
+        times.insert(*time);
+      }
     }
-  }
+    return times;
+  };
+  settings.governor.tracker.stuck_of = of_recipes(config.stuck_of);
+  settings.governor.tracker.over_age_of = of_recipes(config.over_age_of);
   settings.stop_grace = config.stop_grace;
   return settings;
 }
@@ -335,7 +341,8 @@ class Daemon {
   [[nodiscard]] std::vector<memory::ComponentUse> Components() const {
     return {{.name = "database", .used = store::JobStore::MemoryInUse()},
             {.name = "answers", .used = api_->bytes()},
-            {.name = "queue", .used = Bytes(jobs_->figures().scheduler.queued * kPerWaitingJob)}};
+            {.name = "queue", .used = Bytes(jobs_->figures().scheduler.queued * kPerWaitingJob)},
+            {.name = "calibration", .used = calibration_->learning().calibration().bytes()}};
   }
 
   Result<std::unique_ptr<Journal>> OpenJournal() {

@@ -8,9 +8,9 @@
 namespace weir::app {
 namespace {
 
-Duration OverAgeOf(const TrackerSettings& settings, const std::string& recipe) {
-  const auto own = settings.over_age_of.find(recipe);
-  return own == settings.over_age_of.end() ? settings.over_age : own->second;
+Duration Of(const std::map<std::string, Duration>& recipes, const std::string& recipe, Duration others) {
+  const auto own = recipes.find(recipe);
+  return own == recipes.end() ? others : own->second;
 }
 
 std::string Minutes(Duration duration) {
@@ -57,13 +57,13 @@ std::vector<Warning> WarningsOf(const TrackerSettings& settings, const TrackerRe
   auto oldest_first = reading.running;
   std::ranges::sort(oldest_first, std::ranges::greater(), &TrackedChild::age);
   for (const auto& child : oldest_first) {
-    if (child.quiet >= settings.stuck) {
+    if (child.quiet >= Of(settings.stuck_of, child.recipe, settings.stuck)) {
       warn("stuck " + child.job,
            "job " + child.job + " has made no progress for " + Minutes(child.quiet) +
                "; jobs.stall_seconds sets when an encoder is stopped for that; probes and checks "
                "have limits of their own");
     }
-    if (child.age >= OverAgeOf(settings, child.recipe)) {
+    if (child.age >= Of(settings.over_age_of, child.recipe, settings.over_age)) {
       warn("age " + child.job, "job " + child.job + " (" + child.recipe + ") has had its slot for " +
                                    Minutes(child.age) +
                                    (child.waiting.empty() ? ", waiting included; jobs.timeout_seconds limits its work"
@@ -110,6 +110,11 @@ std::vector<Recommendation> RecommendationsOf(const TrackerSettings& settings, c
     recommend(Urgency::kMedium, "queue.slots",
               "jobs wait for a slot while memory and processors are idle: raise queue.slots (" +
                   std::to_string(reading.slots) + " now)");
+  }
+  if (reading.children > settings.most_children) {
+    recommend(Urgency::kLow, "queue.slots",
+              "many processes are active: lower queue.slots (" + std::to_string(reading.slots) +
+                  " now), or raise watch.most_children if that is meant");
   }
   if (reading.handles > settings.most_handles) {
     recommend(Urgency::kMedium, "server.connections",

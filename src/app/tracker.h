@@ -19,9 +19,10 @@ namespace weir::app {
 struct TrackerSettings {
   std::size_t most_handles = 1000;
   std::size_t most_children = 10;
-  Duration stuck = std::chrono::minutes(10);     // without progress
-  Duration over_age = std::chrono::minutes(60);  // of one attempt, waiting included
-  std::map<std::string, Duration> over_age_of;   // by recipe, instead of `over_age`
+  Duration stuck = std::chrono::minutes(10);      // without progress
+  Duration over_age = std::chrono::minutes(60);   // of one attempt, waiting included
+  std::map<std::string, Duration> stuck_of{};     // by recipe, instead of `stuck`
+  std::map<std::string, Duration> over_age_of{};  // and instead of `over_age`
 };
 
 struct TrackedChild {

@@ -87,6 +87,14 @@ TEST(Tracker, ARecipeMayHaveAnAgeOfItsOwn) {
   EXPECT_THAT(Keys(reading, {.over_age_of = {{"trim", hours(2)}}}), ElementsAre("age a"));
 }
 
+TEST(Tracker, ARecipeMayBeQuietForATimeOfItsOwn) {
+  auto reading = Healthy();
+  reading.running[0].quiet = minutes(15);
+  EXPECT_THAT(Keys(reading), ElementsAre("stuck a"));
+  EXPECT_THAT(Keys(reading, {.stuck_of = {{"crop", minutes(20)}}}), IsEmpty());
+  EXPECT_THAT(Keys(reading, {.stuck_of = {{"trim", minutes(20)}}}), ElementsAre("stuck a"));
+}
+
 TEST(Tracker, ThereAreNeverTooManyAndTheOldestComeFirst) {
   auto reading = Healthy();
   reading.running.clear();
@@ -142,6 +150,12 @@ TEST(Recommendations, PressureComesFirstAndSaysWhose) {
   EXPECT_THAT(all[0].action, HasSubstr("lower memory.budget"));
   EXPECT_STREQ(NameOf(all[0].urgency), "high");
   EXPECT_STREQ(NameOf(all[1].urgency), "medium");
+}
+
+TEST(Recommendations, ManyProcessesMayBeMeant) {
+  auto reading = Healthy();
+  reading.children = 11;
+  EXPECT_THAT(Settings(reading), ElementsAre("queue.slots"));
 }
 
 TEST(Recommendations, OurOwnSizeIsOurBusiness) {

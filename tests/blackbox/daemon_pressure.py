@@ -201,12 +201,13 @@ class Pressure(DaemonCase):
         done = self.weir('config', 'check', '--high-percent', '60')
         self.assertEqual(done.code, 2, '\n%s' % done)
         self.assertIn(b'rise', done.err)
-        done = self.weir('config', 'check', '--over-age-of', 'cropp=5')
-        self.assertEqual(done.code, 2, '\n%s' % done)
+        for option in ('--over-age-of', '--stuck-of'):
+            done = self.weir('config', 'check', option, 'cropp=5')
+            self.assertEqual(done.code, 2, '\n%s' % done)
 
     @slow
     def test_work_that_takes_long_is_told(self):
-        self.serve('--over-age', '100', '--over-age-of', 'crop=1', '--stuck', '2', scenario='obey-term')
+        self.serve('--over-age', '100', '--over-age-of', 'crop=1', '--stuck', '100', '--stuck-of', 'crop=2', scenario='obey-term')
         job = self.submit(self.clip('one_frame'))['id']
         self.at_work(job)
 
@@ -221,11 +222,10 @@ class Pressure(DaemonCase):
         self.assertEqual(self.daemon.log.count('has made no progress'), 2, 'when it began and when it ended')
 
 
-
 class GreedyChildren(DaemonCase):
     """Ten at once that each take a gigabyte in a moment."""
     slots = 10
-    budget = 1400 * MEBI
+    budget = 1600 * MEBI
 
     def watch(self, seen, over):
         """The tree's PSS, sampled from outside until `over`."""
@@ -242,13 +242,19 @@ class GreedyChildren(DaemonCase):
 
     @slow
     def test_none_takes_more_than_its_lease(self):
-        self.serve('--processors', '20', '--retries', '0', memory=str(self.budget), scenario='eat-memory 1024')
+        self.serve('--processors', '20', '--retries', '0', memory=str(self.budget), scenario='pass')
+        moment = int(time.time() + 6 * PATIENCE)
+        self.play('eat-memory 1024 %d' % moment)
         name = self.clip('one_frame')
         seen, over = [], threading.Event()
         watcher = threading.Thread(target=self.watch, args=(seen, over))
         watcher.start()
         try:
-            ended = [self.ends(job, 'failed') for job in [self.submit(name)['id'] for _ in range(10)]]
+            jobs = [self.submit(name)['id'] for _ in range(10)]
+            ready = lambda: len(self.daemon.workers()) == 10 and all(self.job(job)['plan'] for job in jobs)
+            self.assertTrue(wait_until(ready, 6 * PATIENCE), self.daemon.workers())
+            self.assertLess(time.time(), moment, 'they were to begin before')
+            ended = [self.ends(job, 'failed') for job in jobs]
         finally:
             over.set()
             watcher.join()

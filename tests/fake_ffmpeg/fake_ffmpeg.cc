@@ -21,6 +21,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <fstream>
 #include <functional>
 #include <sstream>
@@ -327,9 +328,12 @@ const std::array kScenarios = {
                  Sleep(std::chrono::milliseconds(50));
                }
              }},
-    Scenario{"eat-memory", "N=1024 MiB of private memory at once, then hangs",
+    Scenario{"eat-memory", "N=1024 MiB of private memory at once (T=0: in that second of the epoch), then hangs",
              [](const Play& play) {
                const std::uint64_t size = play.Number(0, 1024);
+               while (static_cast<std::uint64_t>(std::time(nullptr)) < play.Number(1, 0)) {
+                 Sleep(std::chrono::milliseconds(5));
+               }
                if (!Eat(size, MAP_PRIVATE)) {
                  RefusedMemory(size);
                }
