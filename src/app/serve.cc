@@ -200,6 +200,9 @@ class Daemon {
     if (journal_.get() != nullptr) {
       journal_->Tell();
     }
+    // The handlers go with the signal set, before the process does: one who tells it to end again would make a
+    // failure of a good end.
+    os::Block({SIGINT, SIGTERM, SIGHUP});
     return 0;
   }
 

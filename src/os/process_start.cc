@@ -36,4 +36,13 @@ void Ignore(const std::vector<int>& signals) {
   }
 }
 
+void Block(const std::vector<int>& signals) {
+  sigset_t set;
+  ::sigemptyset(&set);
+  for (const int signal : signals) {
+    ::sigaddset(&set, signal);
+  }
+  static_cast<void>(::pthread_sigmask(SIG_BLOCK, &set, nullptr));
+}
+
 }  // namespace weir::os

@@ -17,4 +17,8 @@ std::vector<int> NotIgnored(const std::vector<int>& signals);
 // From now on `signals` do nothing to this process.
 void Ignore(const std::vector<int>& signals);
 
+// From now on `signals` do nothing to the calling thread, whatever becomes of their handlers; if it is the only one,
+// nothing to the process.
+void Block(const std::vector<int>& signals);
+
 }  // namespace weir::os

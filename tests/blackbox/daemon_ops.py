@@ -17,7 +17,7 @@ import unittest
 
 from daemon_harness import Daemon, DaemonCase, FINAL, descendants, memory_of, needs_configuration
 from daemon_peers import proportional
-from harness import PATIENCE, binary, long_only, needs_root, processes_of, slow, wait_until
+from harness import PATIENCE, QUICK, binary, long_only, needs_root, processes_of, slow, wait_until
 
 
 class Manager:
@@ -548,6 +548,17 @@ class Reloaded(Ops):
         self.assertEqual((self.job(job)['state'], self.job(job)['attempt']), ('running', 1))
         for one in (job, *jobs):
             self.act(one, 'cancel')
+
+
+class Impatient(Ops):
+    def test_a_good_end_stays_one_however_often_it_is_told(self):
+        for _ in range(3 if QUICK else 10):
+            daemon = self.serve()
+            end = time.monotonic() + 20 * PATIENCE
+            while daemon.alive and time.monotonic() < end:
+                daemon.tell()
+                time.sleep(0.0005)
+            self.assertEqual(daemon.ended(), 0, daemon.log)
 
 
 class Checked(Ops):
