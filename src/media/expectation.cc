@@ -197,9 +197,8 @@ class Checker {
 
   // Of the picture, as the packets are marked.
   [[nodiscard]] std::int64_t KeyPictures() const {
-    if (!found_.video) return 0;
-    const auto stream = std::ranges::find(scan_.streams(), found_.video->index, &PacketScan::Stream::index);
-    return stream != scan_.streams().end() ? stream->keys : 0;
+    const auto* stream = PictureOf(scan_, found_);
+    return stream != nullptr ? stream->keys : 0;
   }
 
   void Windows(const std::vector<DecodedWindow>& windows) {

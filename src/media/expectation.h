@@ -138,6 +138,9 @@ struct VerifyCommand {
 std::vector<VerifyCommand> BuildVerification(const Expectation& expected, const MediaFacts& source, VerifyDepth depth,
                                              MediaTime output_length, std::optional<Bytes> output_size = {});
 
+// The packets of the picture; nullptr: there is none, or no packet of it.
+const PacketScan::Stream* PictureOf(const PacketScan& scan, const MediaFacts& found);
+
 // What the scan decoded, and what the decoder said of it.
 DecodedWindow KeyPicturesOf(const PacketScan& scan, const MediaFacts& found, std::string_view complaints);
 

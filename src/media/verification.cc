@@ -127,21 +127,24 @@ std::vector<VerifyCommand> BuildVerification(const Expectation& expected, const 
   return commands;
 }
 
+const PacketScan::Stream* PictureOf(const PacketScan& scan, const MediaFacts& found) {
+  if (!found.video) return nullptr;
+  const auto stream = std::ranges::find(scan.streams(), found.video->index, &PacketScan::Stream::index);
+  return stream != scan.streams().end() ? &*stream : nullptr;
+}
+
 DecodedWindow KeyPicturesOf(const PacketScan& scan, const MediaFacts& found, std::string_view complaints) {
   DecodedWindow window{.where = kKeyPictures, .errors = DecodeErrors(complaints)};
-  if (found.video) {
-    const auto stream = std::ranges::find(scan.streams(), found.video->index, &PacketScan::Stream::index);
-    window.frames = stream != scan.streams().end() ? stream->decoded : 0;
-  }
+  const auto* stream = PictureOf(scan, found);
+  window.frames = stream != nullptr ? stream->decoded : 0;
   window.clean = window.errors.empty();
   return window;
 }
 
 std::optional<std::string> WindowKnowing(const PacketScan& scan, const MediaFacts& found,
                                          const VerifyCommand& window) {
-  const auto stream = found.video ? std::ranges::find(scan.streams(), found.video->index, &PacketScan::Stream::index)
-                                  : scan.streams().end();
-  if (stream == scan.streams().end() || stream->keys == 0) {
+  const auto* stream = PictureOf(scan, found);
+  if (stream == nullptr || stream->keys == 0) {
     return window.where;
   }
   if (stream->keys == 1) {
