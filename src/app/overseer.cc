@@ -21,6 +21,8 @@ constexpr Duration kAtRest = seconds(30);
 constexpr Duration kLeast = milliseconds(100);
 // Until what was just begun has its child.
 constexpr Duration kBegun = milliseconds(10);
+// Short steps begin several times a second, and a look at every one would be a tenth of what a short job costs.
+constexpr Duration kBetweenBegun = milliseconds(500);
 constexpr Duration kStatusPeriod = minutes(1);
 // Whatever the level.
 constexpr Duration kSweepPeriod = minutes(5);
@@ -51,7 +53,7 @@ Overseer::Overseer(Parts parts, const GovernorSettings& settings, const jobs::Sc
   } else {
     log::Debug("the kernel will not say when the machine stalls: " + Describe(trigger.error()));
   }
-  parts_.jobs.OnWork([this] { Look(); });
+  parts_.jobs.OnWork([this] { LookWithin(kBetweenBegun); });
   LookNow();
 }
 
@@ -123,9 +125,11 @@ GovernorReading Overseer::Read() const {
   return reading;
 }
 
-void Overseer::Look() {
+void Overseer::Look() { LookWithin(kLeast); }
+
+void Overseer::LookWithin(Duration since_last) {
   const SteadyTime now = parts_.clock.Now();
-  const SteadyTime at = std::max(now + kBegun, looked_.value_or(now) + kLeast);
+  const SteadyTime at = std::max(now + kBegun, looked_.value_or(now - since_last) + since_last);
   if (!soon_ || at < *soon_) {
     soon_ = at;
     Await();

@@ -1,8 +1,9 @@
 // Overseer: looks at memory as often as it is worth it, and lets the Governor decide. Owns the timers, the kernel's
 // stall trigger and the measuring; decides nothing itself.
 //
-// It looks at once (a tenth of a second after the last look) when work begins or the kernel says that the machine
-// stalls, every second while children live or the level is above normal, else every 30 s.
+// It looks at once (a tenth of a second after the last look) when the kernel says that the machine stalls, when work
+// begins (half a second after the last look), every second while children live or the level is above normal, else every
+// 30 s.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -55,6 +56,8 @@ class Overseer {
   GovernorHands Hands();
   GovernorReading Read() const;
   void Await();
+  // When what was just begun has its child, and no sooner than so long after the last look.
+  void LookWithin(Duration since_last);
   void TellStatus(SteadyTime now);
   void Sweep(SteadyTime now);
 
