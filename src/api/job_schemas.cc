@@ -38,7 +38,7 @@ std::vector<std::string> ReasonNames() {
 std::vector<std::string> PassedNames() {
   using enum jobs::PassedFor;
   std::vector<std::string> names;
-  for (const auto reason : {kMemory, kProcessors, kCompany, kYield, kBudget, kFailed, kEarlier}) {
+  for (const auto reason : {kMemory, kProcessors, kCompany, kEnd, kYield, kBudget, kFailed, kEarlier}) {
     names.emplace_back(jobs::NameOf(reason));
   }
   return names;

@@ -19,6 +19,18 @@ constexpr std::chrono::seconds kHeldAtMost{2};
 
 }  // namespace
 
+double PartDone(const ActiveJob& job) {
+  if (!job.progress) {
+    return 0;
+  }
+  if (job.length && job.length->count() > 0) {
+    return std::clamp(Seconds(job.progress->out_time) / Seconds(*job.length), 0.0, 1.0);
+  }
+  return job.frames > 0
+             ? std::clamp(static_cast<double>(job.progress->frame) / static_cast<double>(job.frames), 0.0, 1.0)
+             : 0;
+}
+
 Book::Book(boost::asio::io_context& loop, const Clock& clock, store::JobStore& store,
            std::function<bool(const std::string&)> at_rest, std::function<void(const std::string&)> on_foreign)
     : loop_(loop),

@@ -73,6 +73,9 @@ struct ActiveJob {
   bool said_unwritten = false;   // once for any number of tries: a full disk would fill the log as well
 };
 
+// Of its work, 0 to 1; 0 also where that is not known.
+double PartDone(const ActiveJob& job);
+
 class Book {
  public:
   using Jobs = std::map<std::string, ActiveJob, std::less<>>;

@@ -71,6 +71,8 @@ std::string Because(const Reason& reason, const WayName& name) {
       return Room(reason) + "; " + other + " keeps more of them busy";
     case PassedFor::kCompany:
       return Room(reason) + "; " + other + " is for one alone";
+    case PassedFor::kEnd:
+      return Room(reason) + "; with " + other + " all that is left of the queue would end later";
     case PassedFor::kYield:
       return Room(reason) + "; " + other + " does less in its time, or makes a larger file";
     case PassedFor::kBudget:

@@ -420,6 +420,7 @@ class Run::Impl {
   // The chosen plan or a leaner one, whichever memory is there for.
   void Work() {
     Need need{.work = true,
+              .seconds = account_.ladder.seconds,
               .disk = plan().forecast.output_reserve,
               .disk_name = store::DiskOf(*target_),
               .disk_free = [target = target_] { return store::FreeSpace(*target); }};

@@ -66,6 +66,8 @@ const char* NameOf(PassedFor reason) {
       return "processors";
     case PassedFor::kCompany:
       return "company";
+    case PassedFor::kEnd:
+      return "end";
     case PassedFor::kYield:
       return "yield";
     case PassedFor::kBudget:
@@ -348,6 +350,7 @@ bool Scheduler::draining() const { return impl_->draining(); }
 void Scheduler::SetHeld(bool held) { impl_->needs().SetHeld(held); }
 bool Scheduler::held() const { return impl_->needs().held(); }
 double Scheduler::IdleProcessors() const { return impl_->needs().IdleProcessors(); }
+void Scheduler::Advanced(const std::string& id, double part) { impl_->needs().Advanced(id, part); }
 void Scheduler::Shrunk(const std::string& id, Bytes by) { impl_->needs().Shrunk(id, by); }
 bool Scheduler::WantsMemory() const { return impl_->needs().WantsMemory(); }
 bool Scheduler::KeepsMemory() const { return impl_->needs().KeepsMemory(); }

@@ -22,6 +22,9 @@
 // processors (memory::BestWay). While that way does not fit, it is waited for, but not beyond `patience`: then the
 // best of those that fit. No work begins while the processors are busy with others: it would end no sooner and take
 // their memory. Without a number of processors, the first way that fits is taken.
+//   When no more than memory::kMostLastSteps jobs want to work, and it is known about how long each takes and how far
+// those at work are, the whole end of the queue is planned (memory::PlanEnd): a way may then be taken that the last
+// job left alone would not have, work may begin on busy processors, or wait though it would fit.
 //
 // Disk. What granted steps may write stays reserved on its disk until Remove, Withdraw, GoOn or the job's next Ask
 // (also when part of it is written already: careful, never short). Steps that wait for disk keep no memory from
@@ -72,6 +75,7 @@ struct Need {
   std::string job;                   // has a slot, and holds no lease any more
   bool work = false;                 // what the slot is for; other steps (a probe, a check) are short
   std::vector<memory::Way> ways;     // to do it, preferred first, leanest last; never empty
+  double seconds = 0;                // of work: that a `time` of 1 takes; only against others; 0: not known
   bool squeezable = false;           // a budget that becomes too low while it waits gives it all that there is
   Bytes disk;                        // that it may write
   std::string disk_name;             // which disk: any text that is the same for the same disk
@@ -97,12 +101,13 @@ enum class PassedFor : std::uint8_t {
   kMemory,      // it needs more than there was for it
   kProcessors,  // it keeps more of them busy than were idle
   kCompany,     // alone, a way before the one taken would have been; with the jobs planned for, the queue ends later
+  kEnd,         // of the last jobs of the queue, all are done later with it
   kYield,       // it does no more, for its time and the size of its output
   kBudget,      // it could never be leased
   kFailed,      // an earlier try with it failed, or had to make room
   kEarlier,     // an earlier choice in the same attempt went past it
 };
-// "memory", "processors", "company", "yield", "budget", "failed", "earlier".
+// "memory", "processors", "company", "end", "yield", "budget", "failed", "earlier".
 const char* NameOf(PassedFor reason);
 
 struct PassedWay {
@@ -201,6 +206,8 @@ class Scheduler {
   void Withdraw(const std::string& id);
   // Of those that the work of jobs is to keep busy; zero when their number is not known.
   [[nodiscard]] double IdleProcessors() const;
+  // So much of the job's work is done, 0 to 1.
+  void Advanced(const std::string& id, double part);
   // The job's lease was made smaller by so much.
   void Shrunk(const std::string& id, Bytes by);
   // As of the last NextGrant: whether a step waits for memory that others hold.

@@ -15,6 +15,11 @@ constexpr std::size_t kMostPlanned = 8;
 constexpr double kMostLarger = 1;
 // Of a processor: what counts as rounding.
 constexpr double kHardlyMore = 0.05;
+// How wrong a length may be: pictures of one size differ so much in what is in them, and machines in what they are
+// good at.
+constexpr double kLengthError = 1.7;
+// What is as good as done may still have an end to write.
+constexpr double kLeastLeft = 0.02;
 
 bool Writes(const Need& need) { return need.disk != Bytes() && need.disk_free; }
 
@@ -38,6 +43,54 @@ std::optional<std::size_t> SchedulerNeeds::WayFor(const Need& need, const Crowd&
                           .processors = IdleProcessors(),
                           .size_weight = settings_.size_weight,
                           .queue = QueueOf(crowd.wanting)});
+}
+
+std::optional<memory::QueueEnd> SchedulerNeeds::EndFrom(Line::const_iterator place, const Crowd& crowd) const {
+  if (crowd.wanting > memory::kMostLastSteps) {
+    return std::nullopt;
+  }
+  std::vector<memory::LastStep> steps;
+  std::size_t before = 0;
+  bool reached = false;
+  for (auto one = line_.begin(); one != line_.end(); ++one) {
+    const Need& need = one->second.need;
+    reached = reached || one == place;
+    if (!need.work) {
+      continue;
+    }
+    if (!reached) {
+      ++before;
+    } else if (need.seconds > 0) {
+      steps.push_back({.ways = need.ways, .seconds = need.seconds});
+    } else {
+      return std::nullopt;
+    }
+  }
+  // Those that are still on their way to asking are taken to be like the one that asks.
+  while (before + steps.size() < crowd.wanting) {
+    steps.push_back(steps.front());
+  }
+  std::vector<memory::GoingStep> going;
+  Bytes of_paused;
+  for (const auto& [job, worker] : by_worker_) {
+    if (paused_.contains(job)) {
+      of_paused += worker.own;
+    } else if (worker.seconds > 0) {
+      going.push_back({.own = worker.own,
+                       .processors = worker.processors,
+                       .seconds = worker.seconds * std::max(1 - worker.done, kLeastLeft)});
+    } else {
+      return std::nullopt;
+    }
+  }
+  const std::size_t paused = by_worker_.size() - going.size();
+  return memory::PlanEnd(steps, going, settings_.slots - std::min(settings_.slots, paused),
+                         {.memory = ledger_.largest_possible() - of_paused,
+                          .shared = ledger_.shared(),
+                          .processors = static_cast<double>(settings_.processors),
+                          .size_weight = settings_.size_weight,
+                          .queue = {}},
+                         kLengthError);
 }
 
 std::optional<std::size_t> SchedulerNeeds::WayThatFits(const Need& need) const {
@@ -159,12 +212,19 @@ void SchedulerNeeds::Reserve(const Need& need) {
   reservations_.emplace(need.job, std::pair(need.disk_name, need.disk));
 }
 
-void SchedulerNeeds::BeginWork(const std::string& job, const memory::Way& way) {
+void SchedulerNeeds::BeginWork(const Need& need, const memory::Way& way) {
   const Working takes{.own = way.memory - ledger_.shared(),
-                      .processors = std::min(way.processors, static_cast<double>(settings_.processors))};
-  by_worker_.emplace(job, takes);
+                      .processors = std::min(way.processors, static_cast<double>(settings_.processors)),
+                      .seconds = need.seconds * way.time};
+  by_worker_.emplace(need.job, takes);
   working_.own += takes.own;
-  working_.processors += paused_.contains(job) ? 0 : takes.processors;
+  working_.processors += paused_.contains(need.job) ? 0 : takes.processors;
+}
+
+void SchedulerNeeds::Advanced(const std::string& job, double part) {
+  if (const auto worker = by_worker_.find(job); worker != by_worker_.end()) {
+    worker->second.done = std::clamp(part, worker->second.done, 1.0);
+  }
 }
 
 void SchedulerNeeds::SetPaused(const std::string& job, bool paused) {
@@ -233,7 +293,9 @@ void SchedulerNeeds::Withdraw(const std::string& job) {
   }
 }
 
-SchedulerNeeds::Choice SchedulerNeeds::ChoiceFor(const Waiting& waiting, const Crowd& crowd, SteadyTime now) const {
+SchedulerNeeds::Choice SchedulerNeeds::ChoiceFor(Line::const_iterator place, const Crowd& crowd,
+                                                 SteadyTime now) const {
+  const Waiting& waiting = place->second;
   const Need& need = waiting.need;
   if (held_ && need.work &&
       std::ranges::any_of(by_worker_, [&](const auto& worker) { return !paused_.contains(worker.first); })) {
@@ -243,12 +305,17 @@ SchedulerNeeds::Choice SchedulerNeeds::ChoiceFor(const Waiting& waiting, const C
     const auto way = WayThatFits(need);
     return {.way = way, .reason = WaitingFor::kMemory};
   }
-  if (IdleProcessors() < kLeastIdleProcessors && working_.processors > 0) {
+  const auto end = EndFrom(place, crowd);
+  if (end && !end->way) {
+    const bool fits = WayThatFits(need).has_value();
+    return {.way = {}, .reason = fits ? WaitingFor::kProcessor : WaitingFor::kMemory, .of_end = true};
+  }
+  if (!end && IdleProcessors() < kLeastIdleProcessors && working_.processors > 0) {
     return {.way = {}, .reason = WaitingFor::kProcessor};
   }
-  const auto best = WayFor(need, crowd);
+  const auto best = end ? end->way : WayFor(need, crowd);
   if (best && need.ways[*best].memory <= ledger_.available()) {
-    return {.way = best, .reason = WaitingFor::kMemory, .wanted = best};
+    return {.way = best, .reason = WaitingFor::kMemory, .wanted = best, .of_end = end.has_value()};
   }
   const bool waited = waiting.refused_since && now - *waiting.refused_since >= settings_.patience;
   if (waited || ledger_.lease_count() == 0) {
@@ -273,7 +340,7 @@ Reason SchedulerNeeds::WhyOf(const Waiting& waiting, const Choice& choice, const
   if (planned) {
     why.processors = static_cast<double>(settings_.processors);
     why.idle = IdleProcessors();
-    why.alike = crowd.alike;
+    why.alike = choice.of_end ? 1 : crowd.alike;
     why.wanting = crowd.wanting;
   }
   if (planned && choice.way == choice.wanted) {
@@ -287,6 +354,8 @@ Reason SchedulerNeeds::WhyOf(const Waiting& waiting, const Choice& choice, const
     PassedWay passed{.way = i, .memory = way.memory, .why = PassedFor::kYield};
     if (way.memory > why.available) {
       passed.why = PassedFor::kMemory;
+    } else if (choice.of_end && (why.wanting > 1 || why.working > 0)) {
+      passed.why = PassedFor::kEnd;
     } else if (std::min(way.processors, why.processors) > why.idle + kHardlyMore) {
       passed.why = PassedFor::kProcessors;
     } else if (why.alike > 1) {
@@ -323,6 +392,7 @@ std::optional<std::pair<std::string, Result<Grant>>> SchedulerNeeds::Next(Steady
                                       settings_.slots > by_worker_.size() ? settings_.slots - by_worker_.size() : 1),
                     .wanting = expected_.size() + in_line};
   std::size_t refused = 0;
+  bool end_waits = false;  // the next in order, for the sake of all
   for (auto place = line_.begin(); place != line_.end(); ++place) {
     Waiting& waiting = place->second;
     if (waiting.need.squeezable) {
@@ -332,10 +402,13 @@ std::optional<std::pair<std::string, Result<Grant>>> SchedulerNeeds::Next(Steady
       std::string job = Take(place).job;
       return std::pair(std::move(job), Result<Grant>(Fail(*std::move(refusal))));
     }
-    const bool no_turn = memory_kept_ || (IsPlanned(waiting.need) && refused >= kMostPlanned);
-    const Choice choice = no_turn ? Choice{} : ChoiceFor(waiting, crowd, now);
-    const auto& [way, reason, wanted, out_of_patience] = choice;
-    if (!way && reason == WaitingFor::kMemory) {
+    const bool no_turn = memory_kept_ || (IsPlanned(waiting.need) && (end_waits || refused >= kMostPlanned));
+    const Choice choice = no_turn
+                              ? Choice{.way = {}, .reason = end_waits ? WaitingFor::kProcessor : WaitingFor::kMemory}
+                              : ChoiceFor(place, crowd, now);
+    const auto& [way, reason, wanted, out_of_patience, of_end] = choice;
+    end_waits = end_waits || (of_end && !way);
+    if (!way && reason == WaitingFor::kMemory && !of_end) {
       ++refused;
       waiting.refused_since = waiting.refused_since.value_or(now);
     }
@@ -374,7 +447,7 @@ std::optional<std::pair<std::string, Result<Grant>>> SchedulerNeeds::Next(Steady
     const memory::Way& chosen = waiting.need.ways[*way];
     Result<memory::Lease> lease = ledger_.Acquire(chosen.memory, "job " + waiting.need.job);
     if (lease && waiting.need.work) {
-      BeginWork(waiting.need.job, chosen);
+      BeginWork(waiting.need, chosen);
       expected_.erase(waiting.need.job);
     }
     Need need = Take(place);

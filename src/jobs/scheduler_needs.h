@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "jobs/scheduler.h"
+#include "memory/queue_end.h"
 
 namespace weir::jobs {
 
@@ -34,6 +35,7 @@ class SchedulerNeeds {
   [[nodiscard]] double IdleProcessors() const {
     return std::max(0.0, static_cast<double>(settings_.processors) - working_.processors);
   }
+  void Advanced(const std::string& job, double part);
   void Shrunk(const std::string& job, Bytes by);
   [[nodiscard]] bool WantsMemory() const;
   [[nodiscard]] bool KeepsMemory() const { return memory_kept_; }
@@ -78,6 +80,8 @@ class SchedulerNeeds {
   struct Working {
     Bytes own;  // beyond what all share
     double processors = 0;
+    double seconds = 0;  // that it takes on idle processors; 0: not known
+    double done = 0;     // part of it
   };
   using Line = std::map<Key, Waiting>;
   enum class Fit : std::uint8_t { kNow, kLater, kNever };
@@ -86,6 +90,7 @@ class SchedulerNeeds {
     WaitingFor reason = WaitingFor::kMemory;
     std::optional<std::size_t> wanted{};  // planned, whether it fits or not
     bool out_of_patience = false;
+    bool of_end = false;  // the end of the queue was planned
   };
   // Jobs that want to work: as many as may do so beside those that do, and in all.
   struct Crowd {
@@ -96,10 +101,12 @@ class SchedulerNeeds {
   // Beside the steps that work, for the first of a crowd like it; and of the ways that fit what is free now.
   [[nodiscard]] std::optional<std::size_t> WayFor(const Need& need, const Crowd& crowd) const;
   [[nodiscard]] std::optional<std::size_t> WayThatFits(const Need& need) const;
+  // For the work at `place` and what comes behind it, where that is the end of the queue and all of it is known.
+  [[nodiscard]] std::optional<memory::QueueEnd> EndFrom(Line::const_iterator place, const Crowd& crowd) const;
   [[nodiscard]] memory::Queue QueueOf(std::size_t steps) const;
   [[nodiscard]] bool IsPlanned(const Need& need) const { return settings_.processors > 0 && need.work; }
   // Its way now, or what it waits for.
-  [[nodiscard]] Choice ChoiceFor(const Waiting& waiting, const Crowd& crowd, SteadyTime now) const;
+  [[nodiscard]] Choice ChoiceFor(Line::const_iterator place, const Crowd& crowd, SteadyTime now) const;
   [[nodiscard]] Reason WhyOf(const Waiting& waiting, const Choice& choice, const Crowd& crowd, SteadyTime now) const;
   static void WaitFor(Waiting& waiting, WaitingFor reason, SteadyTime now);
   // With what is free on the disk of `need` beyond reservations and reserve.
@@ -110,7 +117,7 @@ class SchedulerNeeds {
   void FollowBudget();
   void Reserve(const Need& need);
   void EndReservation(const std::string& job);
-  void BeginWork(const std::string& job, const memory::Way& way);
+  void BeginWork(const Need& need, const memory::Way& way);
   void EndWork(const std::string& job);
   Need Take(Line::iterator waiting);
 

@@ -14,18 +14,6 @@ using store::JobState;
 // Thousands are looked at in slices, so that others are answered in between.
 constexpr std::size_t kSlice = 50;
 
-double RatioOf(const ActiveJob& job) {
-  if (!job.progress) {
-    return 0;
-  }
-  if (job.length && job.length->count() > 0) {
-    return std::clamp(Seconds(job.progress->out_time) / Seconds(*job.length), 0.0, 1.0);
-  }
-  return job.frames > 0
-             ? std::clamp(static_cast<double>(job.progress->frame) / static_cast<double>(job.frames), 0.0, 1.0)
-             : 0;
-}
-
 }  // namespace
 
 struct JobService::Impl::Acceptance {
@@ -169,7 +157,7 @@ Result<BatchView> JobService::Impl::FindBatch(const std::string& id) {
       continue;
     }
     if (!job.ending) {
-      done += RatioOf(job);
+      done += PartDone(job);
     } else if (const auto stored = parts_.store.Find(job_id); stored && *stored && !IsFinal((*stored)->state)) {
       done += 1;  // not counted as ended yet
     }

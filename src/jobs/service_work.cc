@@ -241,6 +241,7 @@ RunHooks JobService::Impl::HooksOf(const std::string& id) {
     job->progress = progress;
     job->advanced = parts_.clock.Now();
     job->memory = memory;
+    scheduler_.Advanced(id, PartDone(*job));
     if (parts_.clock.Now() - job->told >= kProgressPeriod) {
       job->told = parts_.clock.Now();
       book_.Touch(*job);

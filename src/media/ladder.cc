@@ -3,7 +3,9 @@
 #include <chrono>
 #include <cmath>
 #include <functional>
+#include <map>
 #include <optional>
+#include <string>
 #include <utility>
 #include <variant>
 
@@ -181,6 +183,28 @@ std::vector<Rung> RungsOf(const VideoJob& job, unsigned cpus) {
   return job.codec == "vp9" ? Vp9Rungs(job, cpus) : X264Rungs(job, cpus);
 }
 
+// Processor seconds for a megapixel (1e6) of one picture, from the crops of noisy clips that the forecast of memory
+// was measured with; what is in a picture can change it threefold, equally for jobs alike.
+constexpr double kDecodeSeconds = 0.0034;
+constexpr double kVp9Seconds = 0.06;
+double X264Seconds(const std::string& preset) {
+  constexpr double kVeryfast = 0.023;
+  // Time against veryfast; presets between the measured ones (ultrafast, veryfast, medium) and beyond are drawn on.
+  static const std::map<std::string, double, std::less<>> kTimes{
+      {"ultrafast", 0.44}, {"superfast", 0.75}, {"veryfast", 1}, {"faster", 1.4}, {"fast", 1.8},
+      {"medium", 2.3},     {"slow", 3.5},       {"slower", 6},   {"veryslow", 10}};
+  const auto found = kTimes.find(preset);
+  return kVeryfast * (found == kTimes.end() ? 1 : found->second);
+}
+
+double SecondsOf(const VideoJob& job, std::int64_t frames, unsigned cpus) {
+  const bool vp9 = job.codec == "vp9";
+  const double one = kDecodeSeconds * job.input->coded.megapixels() +
+                     (vp9 ? kVp9Seconds : X264Seconds(job.preset)) * job.output.megapixels();
+  const double single = cpus < 2 ? 1 : vp9 ? kVp9SingleTime : Parallel(cpus);
+  return static_cast<double>(frames) * one / single;
+}
+
 // At crf 23 (VP9: 33). Big Buck Bunny takes 0.06 at 480p; four times that leaves room for grain and fast motion. Six
 // steps of crf double it.
 constexpr double kBitsPerPixel = 0.25;
@@ -283,7 +307,8 @@ Ladder EncodeLadder(const Source& source, const Request& request, const VideoJob
   if (!span.whole) append(tail, {"-t", SecondsText(span.length)});
   append(tail, MuxerArguments(muxer, request));
 
-  Ladder ladder{.plans = {}, .notes = std::move(notes)};
+  Ladder ladder{
+      .plans = {}, .notes = std::move(notes), .smaller = {}, .seconds = SecondsOf(job, forecast.frames, source.cpus)};
   for (Rung& rung : RungsOf(job, source.cpus)) {
     Plan plan;
     plan.name = std::move(rung.name);

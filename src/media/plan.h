@@ -84,6 +84,8 @@ struct Ladder {
   std::vector<Plan> plans;              // never empty; fastest first, leases strictly falling
   std::vector<std::string> notes;       // said to the user: what is dropped, kept, converted, and why
   std::vector<SmallerPicture> smaller;  // largest first; empty when the recipe has no size to choose
+  // That a time_ratio of 1 takes on idle processors, about: to be held against that of other ladders, never shown.
+  double seconds = 0;  // 0: not known
 };
 
 struct Machine {

@@ -4,6 +4,11 @@
 #include "media/plan_parts.h"
 
 namespace weir::media {
+namespace {
+
+constexpr double kSeconds = 0.3;  // Ladder::seconds: the start of ffmpeg, for the most part
+
+}  // namespace
 
 Result<Ladder> PlanThumbnail(const Source& source, const Request& request, const Thumbnail& thumbnail) {
   const MediaFacts& facts = source.facts;
@@ -88,7 +93,7 @@ Result<Ladder> PlanThumbnail(const Source& source, const Request& request, const
   plan.expectation.max_frames = 1;
   plan.expectation.still_image = true;
   plan.deadline = DeadlineFor(frame);
-  return Ladder{.plans = {std::move(plan)}, .notes = std::move(notes)};
+  return Ladder{.plans = {std::move(plan)}, .notes = std::move(notes), .smaller = {}, .seconds = kSeconds};
 }
 
 }  // namespace weir::media

@@ -8,6 +8,10 @@
 namespace weir::media {
 namespace {
 
+// Ladder::seconds, of a copy: the start of ffmpeg, and a disk of ordinary speed.
+constexpr double kStartSeconds = 0.1;
+constexpr double kBytesPerSecond = 250e6;
+
 bool IsText(std::string_view codec) {
   return codec == "subrip" || codec == "srt" || codec == "ass" || codec == "ssa" || codec == "webvtt" ||
          codec == "mov_text" || codec == "text";
@@ -247,7 +251,8 @@ Result<Ladder> PlanTrim(const Source& source, const Request& request, const Trim
   expected.faststart = muxer.faststart;
   expected.no_identifying_tags = !request.keep_metadata;
   plan.deadline = DeadlineFor(span);
-  return Ladder{.plans = {std::move(plan)}, .notes = std::move(notes)};
+  const double seconds = kStartSeconds + static_cast<double>(facts.size.count()) * share / kBytesPerSecond;
+  return Ladder{.plans = {std::move(plan)}, .notes = std::move(notes), .smaller = {}, .seconds = seconds};
 }
 
 }  // namespace weir::media
