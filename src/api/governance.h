@@ -30,6 +30,16 @@ struct GrowthReading {
   std::string sentence;
 };
 
+// The last looks at one number, at most a hundred.
+struct WindowReading {
+  std::string name;
+  std::size_t samples = 0;
+  double last = 0;
+  double mean = 0;
+  double p95 = 0;
+  double highest = 0;
+};
+
 struct Governance {
   std::string level;  // "normal", "elevated", "high", "critical"
   std::string reason;
@@ -43,6 +53,7 @@ struct Governance {
   std::vector<RemedyReading> remedies;          // since the start
   std::vector<std::string> warnings;            // that hold now
   std::vector<RecommendationReading> recommendations;
+  std::vector<WindowReading> windows;
 };
 
 struct RemedyUse {

@@ -45,6 +45,12 @@ void AddPeerSchemas(json::object& schemas) {
                                            {"height", OrNull(Whole())},
                                            {"fps", OrNull(Number())},
                                            {"bitrate", OrNull(Number())}}));
+  schemas["RecentWindow"] =
+      Object({{"samples", Described(Whole(0, 100), "Looks, one every two seconds while work is done.")},
+              {"last", Number()},
+              {"avg", Number()},
+              {"p95", Number()},
+              {"max", Number()}});
   schemas["Performance"] =
       Enveloped(Object({{"memory", Object({{"rss", Whole()},
                                            {"tree", Whole()},
@@ -58,6 +64,11 @@ void AddPeerSchemas(json::object& schemas) {
                                              {"avg", Described(Number(), "Milliseconds.")},
                                              {"p95", Number()},
                                              {"p99", Number()}})},
+                        {"windows", Object({{"tree_bytes", Ref("RecentWindow")},
+                                            {"own_bytes", Ref("RecentWindow")},
+                                            {"leased_bytes", Ref("RecentWindow")},
+                                            {"children", Ref("RecentWindow")},
+                                            {"waiting", Ref("RecentWindow")}})},
                         {"jobs", Object({{"pending", Whole()}, {"processing", Whole()}})},
                         {"uptime", Described(Number(), "Seconds.")},
                         {"timestamp", Date()}}));

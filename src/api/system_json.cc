@@ -350,6 +350,14 @@ std::string ForecastMetrics(const memory::CalibrationSummary& summary) {
 json::object PerformanceAsJson(const SystemView& view) {
   const auto& reading = view.reading;
   const double share = ShareOf(reading);
+  json::object windows;
+  for (const auto& window : reading.governance.windows) {
+    windows[window.name] = json::object{{"samples", window.samples},
+                                        {"last", window.last},
+                                        {"avg", window.mean},
+                                        {"p95", window.p95},
+                                        {"max", window.highest}};
+  }
   return {
       {"memory", json::object{{"rss", reading.own_memory.count()},
                               {"tree", reading.tree_memory.count()},
@@ -358,6 +366,7 @@ json::object PerformanceAsJson(const SystemView& view) {
                               {"percentage", share * 100.0},
                               {"level", PeerLevelOf(reading.governance)}}},
       {"requests", RequestsAsJson(view)},
+      {"windows", std::move(windows)},
       {"jobs", json::object{{"pending", Count(view, store::JobState::kQueued)}, {"processing", Processing(view)}}},
       {"uptime", UptimeOf(view)},
       {"timestamp", ToRfc3339(view.date)}};

@@ -102,7 +102,14 @@ void Governor::Update(GovernorReading reading, SteadyTime now) {
                   .budget = last_.pressure.budget,
                   .level = level},
                  now);
+    recent_.tree.Add(static_cast<double>(last_.pressure.measured->count()));
   }
+  if (last_.own.pss.count() > 0) {
+    recent_.own.Add(static_cast<double>(last_.own.pss.count()));
+  }
+  recent_.leased.Add(static_cast<double>(last_.tracker.leased.count()));
+  recent_.children.Add(static_cast<double>(last_.tracker.children));
+  recent_.waiting.Add(static_cast<double>(last_.tracker.waiting));
   LookAtGrowth(now);
   LookAround();
 }

@@ -17,6 +17,7 @@
 #include "memory/growth.h"
 #include "memory/history.h"
 #include "memory/pressure.h"
+#include "memory/recent.h"
 #include "memory/relief.h"
 
 namespace weir::app {
@@ -43,6 +44,15 @@ struct GovernorReading {
   bool children_swap = false;  // pages of children may go there
   memory::GrowthSample own;    // its time is filled in
   TrackerReading tracker;      // its level is filled in
+};
+
+// The last looks at what work changes.
+struct RecentLooks {
+  memory::Recent tree;  // bytes, as the next two
+  memory::Recent own;
+  memory::Recent leased;
+  memory::Recent children;
+  memory::Recent waiting;  // jobs
 };
 
 struct RemedyCount {
@@ -73,6 +83,7 @@ class Governor {
   [[nodiscard]] const memory::Growth& growth() const { return growth_; }
   [[nodiscard]] const memory::History& history() const { return history_; }
   [[nodiscard]] const Tracker& tracker() const { return tracker_; }
+  [[nodiscard]] const RecentLooks& recent() const { return recent_; }
   // In the order of the remedies; those that were never used too.
   [[nodiscard]] const std::vector<RemedyCount>& counts() const { return counts_; }
   [[nodiscard]] std::vector<Recommendation> Recommendations() const {
@@ -91,6 +102,7 @@ class Governor {
   memory::Pressure pressure_;
   memory::Growth growth_;
   memory::History history_;
+  RecentLooks recent_;
   Tracker tracker_;
   std::vector<RemedyCount> counts_;
   GovernorReading last_;

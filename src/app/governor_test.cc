@@ -163,6 +163,23 @@ TEST_F(GovernorTest, HoursOfRemediesDoNotPushOutWhatIsInForce) {
   EXPECT_THAT(history, Contains(::testing::Field(&memory::Used::name, "begin nothing")));
 }
 
+TEST_F(GovernorTest, TheLastLooksAreRemembered) {
+  reading_.tracker.children = 2;
+  reading_.tracker.leased = Bytes::Mib(300);
+  For(seconds(5));
+  reading_.pressure.measured.reset();
+  reading_.own.pss = {};
+  reading_.tracker.children = 0;
+  For(seconds(1));
+  const auto& recent = governor_.recent();
+  EXPECT_EQ(recent.tree.Sum().samples, 5U) << "what could not be read is no zero";
+  EXPECT_EQ(recent.own.Sum().last, static_cast<double>(Bytes::Mib(8).count()));
+  EXPECT_EQ(recent.leased.Sum().highest, static_cast<double>(Bytes::Mib(300).count()));
+  EXPECT_EQ(recent.children.Sum().samples, 6U);
+  EXPECT_EQ(recent.children.Sum().last, 0);
+  EXPECT_EQ(recent.children.Sum().highest, 2);
+}
+
 TEST_F(GovernorTest, WhatCannotBeReadChangesNothing) {
   reading_.pressure = {.planned = Bytes::Mib(400), .budget = Bytes::Mib(500)};
   reading_.own = {};

@@ -16,7 +16,8 @@ using std::chrono::minutes;
 using std::chrono::seconds;
 
 // Reading the memory of a child takes about a millisecond.
-constexpr Duration kAtWork = seconds(1);
+constexpr Duration kAtWork = seconds(2);
+constexpr Duration kOld = seconds(1);
 constexpr Duration kAtRest = seconds(30);
 constexpr Duration kLeast = milliseconds(100);
 // Until what was just begun has its child.
@@ -101,7 +102,7 @@ GovernorReading Overseer::Read() const {
       .pss = own, .heap_in_use = os::HeapInUse(), .handles = counts.descriptors, .threads = counts.threads};
   reading.own.components = parts_.components();
 
-  const auto figures = parts_.jobs.figures();
+  const auto figures = parts_.jobs.at_work();
   auto& tracker = reading.tracker;
   tracker.handles = counts.descriptors;
   tracker.children = parts_.launcher.living();
@@ -120,6 +121,7 @@ GovernorReading Overseer::Read() const {
   tracker.slots = order_.slots;
   tracker.slots_taken = figures.scheduler.running;
   tracker.available = parts_.ledger.available();
+  tracker.leased = parts_.ledger.leased();
   tracker.budget = parts_.ledger.budget();
   tracker.idle_processors = parts_.jobs.IdleProcessors();
   return reading;
@@ -147,7 +149,7 @@ void Overseer::LookNow() {
 }
 
 void Overseer::LookIfOld() {
-  if (!looked_ || parts_.clock.Now() - *looked_ >= kAtWork) {
+  if (!looked_ || parts_.clock.Now() - *looked_ >= kOld) {
     LookNow();
   }
 }
@@ -233,6 +235,20 @@ api::Governance Overseer::governance() const {
   for (const auto& one : governor_.Recommendations()) {
     governance.recommendations.push_back(
         {.priority = NameOf(one.urgency), .setting = one.setting, .action = one.action});
+  }
+  const auto& recent = governor_.recent();
+  for (const auto& [name, window] : {std::pair("tree_bytes", &recent.tree),
+                                     {"own_bytes", &recent.own},
+                                     {"leased_bytes", &recent.leased},
+                                     {"children", &recent.children},
+                                     {"waiting", &recent.waiting}}) {
+    const auto sum = window->Sum();
+    governance.windows.push_back({.name = name,
+                                  .samples = sum.samples,
+                                  .last = sum.last,
+                                  .mean = sum.mean,
+                                  .p95 = sum.p95,
+                                  .highest = sum.highest});
   }
   return governance;
 }

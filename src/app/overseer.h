@@ -2,8 +2,8 @@
 // stall trigger and the measuring; decides nothing itself.
 //
 // It looks at once (a tenth of a second after the last look) when the kernel says that the machine stalls, when work
-// begins (half a second after the last look), every second while children live or the level is above normal, else
-// every 30 s.
+// begins (half a second after the last look), every two seconds while children live or the level is above normal,
+// else every 30 s.
 #pragma once
 
 #include <boost/asio/io_context.hpp>

@@ -48,8 +48,9 @@ constexpr std::chrono::seconds kExtension{30};
 
 constexpr std::chrono::seconds kGaugeIdle{60};
 
-// Of one that only waits, measured (docs/BENCHMARKS.md).
+// Of a job that only waits, and of a connection after a request, measured (docs/BENCHMARKS.md).
 constexpr std::uint64_t kPerWaitingJob = 640;
+constexpr std::uint64_t kPerConnection = 4300;
 
 // Between two looks whether the kernel's limit can follow a lower budget.
 constexpr std::chrono::milliseconds kBudgetPeriod{250};
@@ -344,7 +345,9 @@ class Daemon {
   [[nodiscard]] std::vector<memory::ComponentUse> Components() const {
     return {{.name = "database", .used = store::JobStore::MemoryInUse()},
             {.name = "answers", .used = api_->bytes()},
-            {.name = "queue", .used = Bytes(jobs_->figures().scheduler.queued * kPerWaitingJob)},
+            {.name = "queue", .used = Bytes(jobs_->at_work().scheduler.queued * kPerWaitingJob)},
+            {.name = "connections",
+             .used = Bytes(http_.get() != nullptr ? http_->figures().connections * kPerConnection : 0)},
             {.name = "calibration", .used = calibration_->learning().calibration().bytes()}};
   }
 
@@ -585,7 +588,7 @@ class Daemon {
     }
     if (stopping_) {
       reading.not_ready = "about to end";
-    } else if (jobs_->figures().unsaved > 0) {
+    } else if (jobs_->at_work().unsaved > 0) {
       reading.not_ready = "changes cannot be written to the data folder";
     } else if (!reading.ffmpeg || !reading.ffprobe) {
       const std::string gone = reading.ffmpeg ? "ffprobe" : "ffmpeg";

@@ -49,6 +49,7 @@ struct TrackerReading {
   std::size_t slots_taken = 0;
   std::size_t steps_waiting_for_memory = 0;
   Bytes available;  // of the budget
+  Bytes leased;
   Bytes budget;
   double idle_processors = 0;
 };

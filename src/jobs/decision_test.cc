@@ -92,6 +92,25 @@ TEST_F(DecisionTest, AloneItGetsTheFastestWay) {
             "idle, with nothing else at work: the fastest way");
 }
 
+TEST_F(DecisionTest, TheEndOfTheQueueDecides) {
+  StartSome(2, 2);
+  ASSERT_TRUE(scheduler_->Ask({.job = "a", .work = true, .ways = {{.memory = kMib(198)}}, .seconds = 20}));
+  Granted("a");
+  ASSERT_TRUE(
+      scheduler_->Ask({.job = "b",
+                       .work = true,
+                       .ways = {{.memory = kMib(305), .processors = 1.85}, {.memory = kMib(198), .time = 1.85}},
+                       .seconds = 10}));
+  const Reason reason = Granted("b");
+  EXPECT_EQ(reason.way, 1U);
+  ASSERT_EQ(reason.passed.size(), 1U);
+  EXPECT_EQ(reason.passed[0].why, PassedFor::kEnd);
+  EXPECT_EQ(
+      Sentence(reason, [](std::size_t way) { return way == 0 ? "2 frame threads" : "1 thread"; }),
+      "started with 1 thread (198.0 MiB, way 2 of 2) because 802.0 MiB were free and 1 of 2 processors idle; with "
+      "\"2 frame threads\" all that is left of the queue would end later");
+}
+
 TEST_F(DecisionTest, FreeMemoryDecides) {
   StartSome(2, 2);
   Ask("a", {{.memory = kMib(788)}});

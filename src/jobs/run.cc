@@ -462,6 +462,7 @@ class Run::Impl {
     order.data_limit = plan().forecast.data_limit;
     workplace::LimitTime(order, world_.limits.deadline.count() > 0 ? world_.limits.deadline : plan().deadline,
                          world_.machine.cpus);
+    order.file_memory = work_->is_in_memory() ? plan().forecast.output_reserve : Bytes();
     order.file_size_limit = plan().forecast.output_limit;
     order.folder_size_limit = plan().forecast.output_limit;
     order.stall_limit = world_.limits.stall;

@@ -699,6 +699,46 @@ TEST_F(SchedulerTest, AWayThatWasPutAsideForItsSizeIsThereAgainWhenTheBudgetWant
   EXPECT_EQ(GrantNext(), "b1");
 }
 
+// Beside one that has just begun it goes on one processor; for one that is almost done it waits, to have both and all
+// the memory; and whoever comes behind it waits as well.
+TEST_F(SchedulerTest, TheEndOfAQueueIsPlannedWithWhatIsKnownOfLengths) {
+  const auto ask = [&](const std::string& job, std::vector<memory::Way> ways) {
+    return scheduler_->Ask({.job = job, .work = true, .ways = std::move(ways), .seconds = 10});
+  };
+  const memory::Way alone{.memory = Bytes(850), .processors = 1.9, .time = 1};
+  const memory::Way beside{.memory = Bytes(200), .processors = 1, .time = 1.9};
+  const auto start = [&] {
+    Settings({.slots = 3, .processors = 2});
+    for (const char* id : {"a", "b", "c"}) {
+      Enqueue(id);
+      ASSERT_NE(Start(), "");
+      clock_.Advance(std::chrono::milliseconds(1));
+    }
+    ASSERT_TRUE(ask("a", {beside}));
+    EXPECT_EQ(GrantNext(), "a0");
+    scheduler_->Remove("c");
+  };
+  start();
+  scheduler_->Advanced("a", 0.1);
+  ASSERT_TRUE(ask("b", {alone, beside}));
+  EXPECT_EQ(GrantNext(), "b1");
+  leases_.clear();
+
+  start();
+  scheduler_->Advanced("a", 0.97);
+  ASSERT_TRUE(ask("b", {alone, beside}));
+  EXPECT_EQ(GrantNext(), "");
+  EXPECT_EQ(scheduler_->ReasonOf("b"), WaitingFor::kProcessor);
+  Enqueue("d");
+  ASSERT_EQ(Start(), "d");
+  ASSERT_TRUE(ask("d", {{.memory = Bytes(200), .time = 0.1}}));
+  EXPECT_EQ(GrantNext(), "") << "d would fit, and take from b what it waits for";
+  EXPECT_EQ(scheduler_->ReasonOf("d"), WaitingFor::kProcessor);
+  leases_.clear();
+  scheduler_->Remove("a");
+  EXPECT_EQ(GrantNext(), "b0");
+}
+
 TEST_F(SchedulerTest, LargeNeedsAreServedWithinPatienceAndTheLongestLease) {
   StartSome(6);
   // Five jobs keep asking for small leases of twenty seconds, which overlap.

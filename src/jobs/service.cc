@@ -188,6 +188,14 @@ Error JobService::Impl::Unfit(const std::string& id, const std::string& what) co
 }
 
 ServiceFigures JobService::Impl::figures() const {
+  ServiceFigures figures = at_work();
+  if (auto counts = parts_.store.CountByState()) {
+    figures.by_state = *std::move(counts);
+  }
+  return figures;
+}
+
+ServiceFigures JobService::Impl::at_work() const {
   ServiceFigures figures;
   figures.scheduler = scheduler_.figures();
   figures.draining = scheduler_.draining();
@@ -211,9 +219,6 @@ ServiceFigures JobService::Impl::figures() const {
            .advanced = job.record.paused || job.suspended || lease == Bytes() ? parts_.clock.Now() : job.advanced,
            .wait = scheduler_.WaitOf(id)});
     }
-  }
-  if (auto counts = parts_.store.CountByState()) {
-    figures.by_state = *std::move(counts);
   }
   return figures;
 }
@@ -727,6 +732,7 @@ void JobService::Shutdown(std::chrono::milliseconds grace, std::function<void()>
   impl_->Shutdown(grace, std::move(done));
 }
 ServiceFigures JobService::figures() const { return impl_->figures(); }
+ServiceFigures JobService::at_work() const { return impl_->at_work(); }
 Learning* JobService::learning() const { return impl_->learning(); }
 Status JobService::Ask(Need need, std::function<void(Result<Grant>)> granted) {
   return impl_->Ask(std::move(need), std::move(granted));

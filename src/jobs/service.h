@@ -208,6 +208,8 @@ class JobService final : private Admission {
   // `done` when nothing runs and all is on disk.
   void Shutdown(std::chrono::milliseconds grace, std::function<void()> done);
   [[nodiscard]] ServiceFigures figures() const;
+  // The same without by_state, which asks the disk.
+  [[nodiscard]] ServiceFigures at_work() const;
   [[nodiscard]] Learning* learning() const;  // as given
 
  private:

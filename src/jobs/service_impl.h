@@ -56,6 +56,7 @@ class JobService::Impl {
   void Reload(SchedulerSettings order);
   void Shutdown(std::chrono::milliseconds grace, std::function<void()> done);
   [[nodiscard]] ServiceFigures figures() const;
+  [[nodiscard]] ServiceFigures at_work() const;
   [[nodiscard]] Learning* learning() const { return parts_.learning; }
 
   // --- Under pressure: service_pressure.cc

@@ -193,10 +193,9 @@ class Verification::Impl {
       }
       verified_.facts = *std::move(facts);
       scanned_ = true;
-      if (look.command.where == media::kKeyPictures && media::WindowKnowing(scan_, verified_.facts, look.command)) {
-        media::DecodedWindow window = media::KeyPicturesOf(scan_, verified_.facts, report.stderr_text);
-        window.clean = window.clean && scan_clean_;
-        windows_.emplace_back(std::move(look.command), std::move(window));
+      if (auto window = media::DecodedByScan(look.command, scan_, verified_.facts, report.stderr_text)) {
+        window->clean = window->clean && scan_clean_;
+        windows_.emplace_back(std::move(look.command), *std::move(window));
       }
       std::erase_if(waiting_, [this](const auto& window) {
         return window.after_scan && !media::WindowKnowing(scan_, verified_.facts, window);

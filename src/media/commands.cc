@@ -59,12 +59,15 @@ Arguments ProbeArguments(const InputLimits& limits) {
 
 // One process for both: starting one takes as much processor time as reading the packets of ten minutes (0.05 s).
 // A line for each packet, however many fields.
-Arguments FileScanArguments(const InputLimits& limits, bool decode_key_pictures) {
+Arguments OnlyReferences() { return {"-skip_frame:v", "noref", "-skip_loop_filter:v", "all"}; }
+
+Arguments FileScanArguments(const InputLimits& limits, ScanDecodes decodes) {
   std::string entries = "packet=stream_index,pts_time,dts_time,duration_time,size,flags";
   Arguments before;
-  if (decode_key_pictures) {
+  if (decodes != ScanDecodes::kNothing) {
     entries += ":frame=stream_index";
-    before = {"-threads", "1", "-skip_frame:v", "nokey"};
+    before = decodes == ScanDecodes::kKeys ? Arguments{"-skip_frame:v", "nokey"} : OnlyReferences();
+    Append(before, {"-threads", "1"});
   }
   return FfprobeOf(limits, {"-of", "json=compact=1", "-show_format", "-show_streams", "-show_entries", entries},
                    std::move(before));

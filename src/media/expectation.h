@@ -90,12 +90,15 @@ class PacketScan {
   std::unique_ptr<State> state_;
 };
 
-// Not a window: what the scan decodes beside reading the packets.
+// No windows: what the scan decodes beside reading the packets.
 inline constexpr char kKeyPictures[] = "key pictures";
+inline constexpr char kReferences[] = "reference pictures";
+// Of the window at the tail, beside such a scan.
+inline constexpr char kTailReferences[] = "reference pictures of the tail";
 
 // One window of the output that was decoded.
 struct DecodedWindow {
-  std::string where;  // "head", "middle", "tail", "all", kKeyPictures
+  std::string where;  // "head", "middle", "tail", "all", or one of the above
   std::int64_t frames = 0;
   std::string errors;  // DecodeErrors of the decoder's stderr; empty when clean
   bool clean = false;  // exit status 0 and no errors; CheckOutput holds `frames` against what was expected
@@ -124,7 +127,7 @@ bool MoovFirst(std::string_view front);
 
 enum class VerifyDepth : std::uint8_t { kSample, kFull };
 struct VerifyCommand {
-  std::string where;                   // "scan", kKeyPictures (a scan too), or a window's name
+  std::string where;                   // "scan", kKeyPictures or kReferences (scans too), or a window's name
   bool is_ffprobe = false;             // else ffmpeg
   std::vector<std::string> arguments;  // after argv[0]; the file is descriptor 3, progress of decodes is descriptor 4
   Bytes lease;
@@ -134,15 +137,18 @@ struct VerifyCommand {
 };
 // The scan and decode windows for a file that must be `expected`, of that length. A file of known size which takes
 // little to decode is decoded whole: beside starting more processes it costs nothing, and every picture was seen.
-// Of a short one that was encoded here the scan decodes all key pictures, in place of the windows at head and middle.
+// Of a short one that was encoded here the scan decodes all key pictures, in place of the windows at head and middle,
+// and of the tail only what others lean on is decoded; where it has hardly more than one key picture, the scan
+// decodes all that others lean on, in place of all windows.
 std::vector<VerifyCommand> BuildVerification(const Expectation& expected, const MediaFacts& source, VerifyDepth depth,
                                              MediaTime output_length, std::optional<Bytes> output_size = {});
 
 // The packets of the picture; nullptr: there is none, or no packet of it.
 const PacketScan::Stream* PictureOf(const PacketScan& scan, const MediaFacts& found);
 
-// What the scan decoded, and what the decoder said of it.
-DecodedWindow KeyPicturesOf(const PacketScan& scan, const MediaFacts& found, std::string_view complaints);
+// What a scan decoded, and what the decoder said of it; nullopt where it decoded nothing.
+std::optional<DecodedWindow> DecodedByScan(const VerifyCommand& command, const PacketScan& scan,
+                                           const MediaFacts& found, std::string_view complaints);
 
 // What a window is, now that the key pictures are known: another name ("all" for a tail from the first picture on),
 // or nullopt when its pictures are all in other windows.

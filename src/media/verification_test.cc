@@ -56,8 +56,8 @@ CheckReport Check(const std::string& path, const Expectation& expected, VerifyDe
       scan.Finish();
       facts = ParseProbe(scan.rest()).value_or(MediaFacts());
       EXPECT_EQ(ran.status, 0) << ran.errors;
-      if (command.where == kKeyPictures && WindowKnowing(scan, facts, command)) {
-        windows.push_back(KeyPicturesOf(scan, facts, ran.errors));
+      if (auto window = DecodedByScan(command, scan, facts, ran.errors)) {
+        windows.push_back(*std::move(window));
       }
     } else {
       ProgressParser progress;
@@ -92,7 +92,7 @@ TEST(Verification, AcceptsAGoodClipAndSaysWhatWasRead) {
   const CheckReport report = Check(clip, Mp4({320, 240}, seconds(5), 150));
   EXPECT_TRUE(report.ok()) << report.FirstDifference();
   EXPECT_THAT(report.Summary(), testing::HasSubstr("packets read"));
-  EXPECT_THAT(report.Summary(), testing::HasSubstr("decoded all")) << "its tail begins at the only key picture";
+  EXPECT_THAT(report.Summary(), testing::HasSubstr("decoded reference pictures"));
 }
 
 std::string Decoded(const char* name, const std::string& encoder, seconds length) {
@@ -118,9 +118,45 @@ TEST(Verification, WindowsThatShowNothingNewAreLeftOut) {
 
 TEST(Verification, AllKeyPicturesOfAShortClipAreDecodedByItsScan) {
   constexpr seconds kShort(36);
-  EXPECT_EQ(Decoded("short_every_second.mp4", "-g 10", kShort), "decoded key pictures and tail");
-  EXPECT_EQ(Decoded("short_two.mp4", "-g 250 -sc_threshold 0", kShort), "decoded key pictures and tail");
-  EXPECT_EQ(Decoded("short_one_key.mp4", "-g 1000 -sc_threshold 0", kShort), "decoded all");
+  EXPECT_EQ(Decoded("short_every_second.mp4", "-g 10", kShort),
+            "decoded key pictures and reference pictures of the tail");
+  EXPECT_EQ(Decoded("short_two.mp4", "-g 250 -sc_threshold 0", kShort),
+            "decoded key pictures and reference pictures of the tail");
+  EXPECT_EQ(Decoded("short_one_key.mp4", "-g 1000 -sc_threshold 0", kShort),
+            "decoded key pictures and reference pictures of the tail");
+}
+
+TEST(Verification, WhatHasHardlyMoreThanOneKeyPictureIsDecodedByItsScan) {
+  EXPECT_EQ(Decoded("one_group.mp4", "-g 250 -sc_threshold 0", seconds(25)), "decoded reference pictures");
+  EXPECT_EQ(Decoded("little_more.mp4", "-g 250 -sc_threshold 0", seconds(26)),
+            "decoded key pictures and reference pictures of the tail");
+}
+
+TEST(Verification, FindsADamagedReferenceOfOneGroup) {
+  const std::string clip =
+      Shared().Make("one_group_damaged.mp4", Picture("320x240", "8") + Sound("8") + kH264 +
+                                                 "-sc_threshold 0 -c:a aac -map_metadata -1 -movflags +faststart");
+  const Expectation expected = Mp4({320, 240}, seconds(8), 240);
+  ASSERT_TRUE(Check(clip, expected).ok());
+  const auto ran = Shared().Run(
+      "ffprobe", FfprobeOf({}, {"-of", "csv=p=0", "-select_streams", "v", "-show_entries", "packet=size,pos"}), clip);
+  // The largest after the first is one that others lean on.
+  std::size_t largest = 0;
+  std::size_t at = 0;
+  std::istringstream lines(ran.output);
+  std::string line;
+  std::getline(lines, line);
+  while (std::getline(lines, line)) {
+    if (const std::size_t size = std::stoul(line); size > largest) {
+      largest = size;
+      at = std::stoul(line.substr(line.find(',') + 1));
+    }
+  }
+  ASSERT_GT(largest, 600U) << ran.output;
+  std::string bytes = test::ReadAll(clip);
+  for (std::size_t i = at + 100; i < at + 500; ++i) bytes[i] = static_cast<char>(bytes[i] ^ 0x5a);
+  std::ofstream(clip, std::ios::binary) << bytes;
+  EXPECT_THAT(Check(clip, expected).FirstDifference(), testing::StartsWith("decoding reference pictures"));
 }
 
 TEST(Verification, FindsADamagedKeyPictureAnywhere) {
@@ -152,7 +188,8 @@ TEST(Verification, FindsDamageWhereAWindowWasLeftOut) {
   const std::size_t at = bytes.find("mdat") + bytes.size() / 3;
   for (std::size_t i = at; i < at + 400; ++i) bytes[i] = static_cast<char>(bytes[i] ^ 0x5a);
   std::ofstream(clip, std::ios::binary) << bytes;
-  EXPECT_THAT(Check(clip, Mp4({320, 240}, seconds(12), 360)).FirstDifference(), testing::StartsWith("decoding all"));
+  EXPECT_THAT(Check(clip, Mp4({320, 240}, seconds(12), 360)).FirstDifference(),
+              testing::StartsWith("decoding reference pictures of the tail"));
 }
 
 TEST(Verification, FullDepthDecodesEveryFrame) {

@@ -30,14 +30,19 @@ constexpr unsigned kMostLooks = 100;
 
 class Group final : public MemoryGroup {
  public:
-  Group(MemoryBackend backend, std::string memory, std::string kill, std::shared_ptr<GroupTree> tree)
-      : backend_(backend), memory_(std::move(memory)), kill_(std::move(kill)), tree_(std::move(tree)) {}
+  Group(MemoryBackend backend, std::string memory, std::string kill, std::shared_ptr<GroupTree> tree, Bytes files)
+      : backend_(backend), memory_(std::move(memory)), kill_(std::move(kill)), tree_(std::move(tree)), files_(files) {
+    if (tree_) tree_->ExpectFiles(files_);
+  }
   Group(const Group&) = delete;
   Group& operator=(const Group&) = delete;
 
   ~Group() override {
     join_.Close();
-    if (tree_) tree_->CountKills(OomKills());
+    if (tree_) {
+      tree_->CountKills(OomKills());
+      tree_->ForgetFiles(files_);
+    }
     for (const std::string& group : Folders()) {
       if (!MembersOf(group).empty()) KillMembers(group);
     }
@@ -100,6 +105,7 @@ class Group final : public MemoryGroup {
   }
 
   Status SetLimit(Bytes limit) override {
+    limit += files_;
     const std::string bytes = std::to_string(limit.count());
     switch (backend_) {
       case MemoryBackend::kCgroupV2:
@@ -148,6 +154,7 @@ class Group final : public MemoryGroup {
   std::string memory_;
   std::string kill_;
   std::shared_ptr<GroupTree> tree_;  // around memory_
+  Bytes files_;                      // on tmpfs, in every limit
   std::vector<UniqueFd> locks_;      // on Folders(), in their order
   UniqueFd join_;
 };
@@ -473,12 +480,12 @@ bool CgroupRoot::LookAgain() {
   return true;
 }
 
-Result<std::unique_ptr<MemoryGroup>> CgroupRoot::Create(const std::string& id, Bytes limit) const {
+Result<std::unique_ptr<MemoryGroup>> CgroupRoot::Create(const std::string& id, Bytes limit, Bytes files) const {
   if (!IsId(id)) return Fail(ErrorCode::kInternal, "not an id: " + Quoted(id));
   const auto below = [&](const std::string& parent) { return parent.empty() ? "" : parent + "/" + GroupName(id); };
   if (memory_parent_.empty() && kill_parent_.empty()) return std::unique_ptr<MemoryGroup>();
+  auto group = std::make_unique<Group>(backend_, below(memory_parent_), below(kill_parent_), tree_, files);
   if (tree_) (void)tree_->Follow();  // or the limit stays as it was; what is wrong shows below
-  auto group = std::make_unique<Group>(backend_, below(memory_parent_), below(kill_parent_), tree_);
   WEIR_TRY(group->Make(limit));
   return group;
 }

@@ -84,7 +84,10 @@ class CgroupRoot {
 
   // A group limited to `limit` (v2 memory.max with oom.group and swap 0; v1 limit_in_bytes and memsw where
   // present). With back end kRlimit: a kill-only group, or nullptr when there is no cgroup2 either.
-  [[nodiscard]] Result<std::unique_ptr<MemoryGroup>> Create(const std::string& id, Bytes limit) const;
+  // `files`: what its members may write to tmpfs beside that. The kernel charges it to them, so it is added to all
+  // limits of theirs, this one's and the tree's.
+  [[nodiscard]] Result<std::unique_ptr<MemoryGroup>> Create(const std::string& id, Bytes limit,
+                                                            Bytes files = {}) const;
 
   // Keeps this process and everything that Create makes from now on within `budget` together: one group of our own
   // around all of it, until the last copy of this and the last of its groups are gone; then we are back where we

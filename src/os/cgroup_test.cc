@@ -312,6 +312,30 @@ TEST_F(FakeTree, WhatLiesOnTmpfsIsAddedToTheLimit) {
   EXPECT_EQ(ReadNumber(root.tree_folder() + "/memory.memsw.limit_in_bytes"), Bytes::Mib(100).count());
 }
 
+TEST_F(FakeTree, WhatAChildMayWriteToTmpfsIsAddedToItsLimitAndToThatOfAll) {
+  Write("self", "4:memory:/me\n");
+  MakeV1("/me");
+  CgroupRoot root = Detect();
+  ASSERT_TRUE(root.Enclose(Bytes::Mib(100), Bytes::Mib(10)));
+  const auto limit_of = [&](const std::string& group) {
+    return ReadNumber(group + "/memory.limit_in_bytes").value_or(0) >> 20U;
+  };
+  const std::string tree = root.tree_folder();
+  {
+    const std::string id = NewId();
+    const auto writer = root.Create(id, Bytes::Mib(20), Bytes::Mib(50));
+    ASSERT_TRUE(writer);
+    EXPECT_EQ(limit_of(tree + "/weir-" + id), 70U);
+    EXPECT_EQ(limit_of(tree), 150U);
+    ASSERT_TRUE((*writer)->SetLimit(Bytes::Mib(15)));
+    EXPECT_EQ(limit_of(tree + "/weir-" + id), 65U);
+    EXPECT_TRUE(root.Create(NewId(), Bytes::Mib(20)));
+    EXPECT_EQ(limit_of(tree), 150U) << "beside others as well";
+  }
+  EXPECT_TRUE(root.Create(NewId(), Bytes::Mib(20)));
+  EXPECT_EQ(limit_of(tree), 100U);
+}
+
 TEST_F(FakeTree, AGroupThatIsNotOursAloneKeepsUsInAndOnlyTheChildrenAreEnclosed) {
   Write("self", "0::/user/me\n");
   MakeV2("fs", "/user/me", "memory");
@@ -485,8 +509,8 @@ class RealTree : public testing::Test {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
   }
 
-  static std::unique_ptr<MemoryGroup> Put(CgroupRoot& root, Runner& runner, Bytes limit) {
-    auto group = root.Create(NewId(), limit);
+  static std::unique_ptr<MemoryGroup> Put(CgroupRoot& root, Runner& runner, Bytes limit, Bytes files = {}) {
+    auto group = root.Create(NewId(), limit, files);
     if (!group) return nullptr;
     runner.spec.clone_into_cgroup = (*group)->clone_into_fd();
     runner.spec.join_cgroup = (*group)->join_fd();
@@ -587,6 +611,20 @@ TEST_F(RealTree, FilesOnTmpfsTakeNothingFromThoseWhoComeAfter) {
               std::filesystem::remove(file);
               if (!Takes(root, 80)) return 5;
               return *root.tree()->limit <= Bytes::Mib(122) ? 0 : 6;
+            }),
+            0);
+}
+
+// More than the limit of all.
+TEST_F(RealTree, AChildMayWriteToTmpfsWhatItWasToldToBesideItsMemory) {
+  if (!PathExists("/dev/shm")) GTEST_SKIP() << "no tmpfs at /dev/shm";
+  const std::string file = "/dev/shm/weir-test-" + NewId();
+  files_.push_back(file);
+  EXPECT_EQ(Live([&](CgroupRoot& root) {
+              Runner writer("head -c 146800640 /dev/zero > " + file + " && echo written");
+              const auto group = Put(root, writer, Bytes::Mib(30), Bytes::Mib(150));
+              const auto written = group ? writer.Run() : Fail(ErrorCode::kInternal, "");
+              return written && written->output == "written\n" ? 0 : 1;
             }),
             0);
 }

@@ -66,7 +66,7 @@ Status GroupTree::Enter(const std::string& group) const {
 
 Status GroupTree::Limit(Bytes limit) {
   const auto now = Read();
-  const Bytes wanted = limit + (now ? now->on_tmpfs : Bytes());
+  const Bytes wanted = limit + (now ? now->on_tmpfs : Bytes()) + expected_files_;
   limit_ = limit;
   if (wanted <= written_ && written_ - wanted < kStep && written_ - wanted < limit * 0.01) return {};
   WEIR_TRY(Write(wanted));

@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -30,10 +31,15 @@ class GroupTree {
 
   // Errors: kSystem; then nothing has changed.
   Status Make(Bytes limit);
-  // What lies on tmpfs is added: nothing that runs could give it back. Errors: kSystem.
+  // What lies on tmpfs is added: nothing that runs could give it back; and what those that run may still write there.
+  // Errors: kSystem.
   Status Limit(Bytes limit);
   // As before, with what lies on tmpfs now.
   Status Follow() { return Limit(limit_); }
+
+  // Counts from the next Follow on.
+  void ExpectFiles(Bytes files) { expected_files_ += files; }
+  void ForgetFiles(Bytes files) { expected_files_ -= std::min(files, expected_files_); }
 
   // Somebody else has moved us: the end only removes what is left.
   void StayWhereWeAre() { entered_ = false; }
@@ -57,6 +63,7 @@ class GroupTree {
   UniqueFd leaf_lock_;
   Bytes limit_;
   Bytes written_;  // with tmpfs
+  Bytes expected_files_;
   std::uint64_t kills_below_ = 0;
   pid_t maker_ = 0;
   bool entered_ = false;

@@ -2,10 +2,12 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sched.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -462,6 +464,11 @@ Result<Bytes> FreeDisk(int fd) {
     return std::unexpected(SystemError("cannot tell the free space of " + Quoted(PathOf(fd)), errno));
   }
   return Bytes(static_cast<std::uint64_t>(info.f_bavail) * static_cast<std::uint64_t>(info.f_frsize));
+}
+
+bool LiesInMemory(int fd) {
+  struct statfs info{};
+  return ::fstatfs(fd, &info) == 0 && (info.f_type == TMPFS_MAGIC || info.f_type == RAMFS_MAGIC);
 }
 
 Result<UniqueFd> EnsureFolder(const std::string& path) {

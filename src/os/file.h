@@ -118,6 +118,9 @@ Result<std::size_t> ReadAt(int fd, std::uint64_t offset, std::span<char> into);
 // Space that this user may still write on the file system of `fd`.
 Result<Bytes> FreeDisk(int fd);
 
+// Whether files beside `fd` are memory: tmpfs, ramfs. False when that cannot be told.
+bool LiesInMemory(int fd);
+
 // Creates missing folders of `path` (0700) and opens the last one. For our own state folder.
 Result<UniqueFd> EnsureFolder(const std::string& path);
 

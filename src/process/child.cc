@@ -617,14 +617,14 @@ os::ChildLimits LimitsOf(const Order& order, os::MemoryBackend backend) {
 
 // Somebody else may have changed the groups that we made ours in.
 Result<std::unique_ptr<os::MemoryGroup>> MakeGroup(os::CgroupRoot& cgroups, const Order& order) {
-  auto group = cgroups.Create(order.id, order.memory_limit);
+  auto group = cgroups.Create(order.id, order.memory_limit, order.file_memory);
   if (group || !cgroups.LookAgain()) {
     return group;
   }
   log::Warning("the control groups are not what they were (" + Describe(group.error()) +
                "): from now on limits are kept by " + os::NameOf(cgroups.backend()) +
                ", in one group: " + os::NameOf(cgroups.enclosure()));
-  return cgroups.Create(order.id, order.memory_limit);
+  return cgroups.Create(order.id, order.memory_limit, order.file_memory);
 }
 
 }  // namespace

@@ -44,6 +44,7 @@ struct Order {
   bool progress_pipe = false;                  // one more descriptor after the inputs, for -progress
   Bytes memory_limit;                          // the lease: enforced by the back end; without cgroups a watcher
                                                // holds it, and RLIMIT_DATA bounds what comes between two looks
+  Bytes file_memory{};                         // that it may write to tmpfs; its group is charged with it
   Bytes data_limit{};                          // RLIMIT_DATA of that back end; zero: derived from memory_limit
   Bytes shared_pages = Bytes::Mib(45);         // program and library text, which RLIMIT_DATA does not count
   Bytes file_size_limit = Bytes::Mib(64);      // of any one file that it writes

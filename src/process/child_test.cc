@@ -633,6 +633,21 @@ TEST_P(ChildTest, ALoweredLimitHoldsAndIsTheOneThatIsTold) {
   EXPECT_LE(report_->peak_resident, std::max(Bytes::Mib(90) + order_.shared_pages + Bytes::Mib(10), OwnPeak()));
 }
 
+TEST_P(ChildTest, ALoweringThatTheKernelRefusesLeavesTheLimitAsItWas) {
+  if (launcher_->walls().cgroups.backend() != os::MemoryBackend::kCgroupV1) {
+    GTEST_SKIP() << "only v1 refuses";
+  }
+  hooks_.on_progress = [](std::string_view) { return true; };
+  Start("slow-eat 20");
+  RunFor(500ms);
+  ASSERT_GT(child_->sampled_peak(), Bytes::Mib(20));
+  EXPECT_FALSE(child_->LowerMemoryLimit(Bytes::Mib(8)));
+  ASSERT_TRUE(Await());
+  ASSERT_TRUE(EndedAs<OomKilled>(*report_));
+  EXPECT_EQ(std::get<OomKilled>(report_->ending).limit, order_.memory_limit);
+  EXPECT_GT(report_->peak_tree, Bytes::Mib(100));
+}
+
 TEST_P(ChildTest, OneFileIsBoundedByTheKernel) {
   order_.file_size_limit = Bytes::Mib(8);
   const ChildReport& report = Play("write-big 64");

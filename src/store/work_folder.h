@@ -52,6 +52,8 @@ class WorkFolder {
   // Where the child works: an empty folder of its own, without our marker in it.
   [[nodiscard]] int fd() const { return child_fd_.get(); }
   [[nodiscard]] const std::string& id() const { return id_; }
+  // On a file system whose files are memory, such as tmpfs.
+  [[nodiscard]] bool is_in_memory() const { return os::LiesInMemory(fd()); }
 
  private:
   WorkFolder() = default;

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 
@@ -216,13 +217,53 @@ class Enclosed(Budget):
         self.assertEqual(self.daemon.stop(), 0)
         self.assertFalse(os.path.exists(again))
 
-    def test_results_on_tmpfs(self):
-        """They stay charged to the group and nothing that runs could give them back."""
+    @needs_root
+    def test_made_read_only_by_somebody_else(self):
+        """In the daemon's sight only: from then on each child has its own limit, and the next life removes the group."""
+        if not shutil.which('unshare') or not shutil.which('nsenter'):
+            self.skipTest('needs unshare and nsenter')
+        daemon = self.serve(memory='300M', scenario='slow-real', prefix=('unshare', '--mount', '--propagation', 'private'))
+        if self.enclosed()['enclosed'] != 'tree':
+            self.skipTest('the daemon stays where it was')
+        tree = re.sub('(/weir-[0-9a-z]{16}).*', r'\1', group_of(daemon.pid))
+        mount = '/sys/fs/cgroup/memory' if tree.startswith('/sys/fs/cgroup/memory') else '/sys/fs/cgroup'
+        for what in {mount, '/sys/fs/cgroup'}:
+            subprocess.run(['nsenter', '--target', str(daemon.pid), '--mount', 'mount', '-o', 'remount,bind,ro', what], check=False,
+                           stderr=subprocess.DEVNULL)
+        job = self.submit(self.clip('busy'))['id']
+        self.at_work(job)
+        self.assertIn('the control groups are not what they were', daemon.log)
+        memory = self.memory()
+        self.assertEqual((memory['backend'], memory['enclosed'], memory['group']), ('rlimit-data', 'none', None))
+        self.play('pass')
+        self.assertEqual(self.ends(job)['attempt'], 1)
+        self.assertEqual(daemon.stop(), 0)
+        self.serve(memory='300M')
+        self.assertFalse(os.path.exists(tree), 'the next life sweeps it')
+
+    def media_on_tmpfs(self):
         if not os.path.isdir('/dev/shm'):
             self.skipTest('no /dev/shm')
         self.media = tempfile.mkdtemp(prefix='weir-test-', dir='/dev/shm')
         self.addCleanup(shutil.rmtree, self.media)
         os.mkdir(os.path.join(self.media, 'out'))
+
+    def test_a_result_on_tmpfs_that_is_larger_than_the_lease(self):
+        self.media_on_tmpfs()
+        noise = os.path.join(self.media, 'noise.mkv')
+        subprocess.run(['ffmpeg', '-v', 'error', '-f', 'lavfi', '-i', 'color=gray:s=1280x720:r=30:d=3', '-vf', 'noise=alls=100:allf=t',
+                        '-c:v', 'mjpeg', '-q:v', '1', '-pix_fmt', 'yuvj420p', noise], check=True)
+        self.serve(memory='120M')
+        self.enclosed()
+        job = self.ends(self.submit('noise.mkv', recipe='trim', outputs=['out/whole.mkv'], params={'from': 0, 'to': 2.9, 'mode': 'copy'})['id'])
+        self.assertEqual(job['attempt'], 1)
+        self.assertGreater(os.path.getsize(os.path.join(self.media, 'out/whole.mkv')), 1.3 * job['memory']['lease_bytes'])
+        self.assertEqual(self.memory()['group']['oom_kills'], 0)
+        self.assertEqual(len(job['runs']), 1, job['runs'])
+
+    def test_results_on_tmpfs(self):
+        """They stay charged to the group and nothing that runs could give them back."""
+        self.media_on_tmpfs()
         self.serve(memory='120M')
         self.enclosed()
         clip = self.clip('busy')

@@ -166,6 +166,11 @@ class Health(Peer):
         self.assertEqual(performance['jobs'], {'pending': 1, 'processing': 1})
         self.assertGreater(performance['memory']['leased'], 0)
         self.assertEqual(performance['memory']['leased'], daemon.get('/v1/system').json['running'][0]['lease_bytes'])
+        windows = performance['windows']
+        self.assertEqual(set(windows), {'tree_bytes', 'own_bytes', 'leased_bytes', 'children', 'waiting'})
+        for window in windows.values():
+            self.assertTrue(1 <= window['samples'] <= 100 and window['last'] <= window['max'] and window['p95'] <= window['max'], windows)
+        self.assertGreaterEqual(windows['tree_bytes']['max'], windows['own_bytes']['max'])
         daemon.post('/v1/drain')
         self.assertTrue(any('undrain' in r['action'] for r in daemon.get('/health/memory').json['recommendations']))
         self.assertEqual(daemon.get('/health').status, 200, 'draining is not unhealthy')

@@ -2,6 +2,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 import unittest
@@ -158,6 +160,35 @@ class Pressure(DaemonCase):
         self.assertFalse(self.memory_of_daemon()['held'])
         uses = self.memory_of_daemon()['uses']
         self.assertEqual([use['undone'] for use in uses if use['name'] == 'begin nothing'], [False, True], uses)
+
+    def test_another_program_takes_the_memory_of_the_machine(self):
+        """A tenth of it, and gives it back: nothing new begins meanwhile, and nothing is lost."""
+        with open('/proc/meminfo') as file:
+            figures = {line.split(':')[0]: int(line.split()[1]) << 10 for line in file}
+        used = 100 - 100 * figures['MemAvailable'] // figures['MemTotal']
+        take = figures['MemTotal'] // 10
+        if take + 1024 * MEBI > figures['MemAvailable'] or take > 4096 * MEBI:
+            self.skipTest('a tenth of this machine is %d MiB' % (take // MEBI))
+        self.begin(slots=3)
+        self.machine(used + 3, used + 6, 100)
+        name = self.clip('one_frame')
+        first = self.submit(name)['id']
+        self.at_work(first)
+        self.reach('normal')
+        hog = subprocess.Popen([sys.executable, '-c', 'import sys; x = b"x" * %d; print("taken", flush=True); sys.stdin.read()' % take],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        try:
+            self.assertEqual(hog.stdout.readline(), b'taken\n')
+            self.assertIn('machine', self.reach('high')['reason'])
+            second = self.submit(name)['id']
+            self.becomes(second, 'queued', also=lambda job: job['waiting_for'] == 'pressure')
+            self.assertEqual(self.job(first)['state'], 'running')
+        finally:
+            hog.communicate()
+        self.reach('normal')
+        self.play('pass')
+        self.act(first, 'cancel')
+        self.assertEqual(self.ends(second)['attempt'], 1)
 
     @slow
     def test_in_need_the_youngest_makes_room_and_comes_again(self):
