@@ -37,9 +37,10 @@ struct QueueEnd {
 // are shared evenly by what wants them. Best is the smallest product of the time until all are done and 1 +
 // size_weight times the mean of `larger` (Room), then the better quality, then less memory. `room` is all that there
 // is, with what those that go on hold; its `queue` is not looked at.
-//   Lengths are guesses. With an `error` above 1 that is taken which is best in the mean over the lengths as told
-//   and, one
-// at a time, each of them so many times too long and too short, as if that came to be known right after.
+//
+// Lengths are guesses. With an `error` above 1 that is taken which is best in the mean over the lengths as told and,
+// one at a time, each of them so many times too long and too short, as if that came to be known right after.
+//
 // nullopt where some step fits in no way, and with none or more than kMostLastSteps of them. It looks at a bounded
 // number of orders, which takes 2 ms at the most; beyond it, the best that was found.
 std::optional<QueueEnd> PlanEnd(std::span<const LastStep> steps, std::span<const GoingStep> going, std::size_t slots,
